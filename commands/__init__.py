@@ -1,0 +1,1 @@
+"""What may be asked: load the aggregate, let it decide, save."""

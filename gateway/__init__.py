@@ -1,0 +1,1 @@
+"""The doors: HTTP, WebSocket, SSE and the command line."""

@@ -1,0 +1,1 @@
+"""What happened, shaped for reading: each table, its fold and its queries side by side."""

@@ -1,0 +1,1 @@
+"""The console: a client of the API that imports nothing else of ours."""
