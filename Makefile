@@ -1,0 +1,56 @@
+# Every target sets up what it needs first: the packages of requirements.lock in .venv, once (deploy/setup.sh).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup:  ## only the set-up
+	@deploy/setup.sh
+
+.PHONY: demo
+demo: setup  ## the whole loop once on the embedded model, then the console
+	@$(BIN)/caravan demo
+
+.PHONY: up
+up: setup  ## every process of Caravan, without the demo
+	@$(BIN)/caravan up
+
+.PHONY: test
+test: setup lint types  ## style, types, architecture, and all tests with their coverage
+	$(BIN)/python -m pytest --cov --cov-report=term-missing
+
+.PHONY: acceptance
+acceptance: setup  ## the 80 MT-Bench tasks while every process is killed once (CARAVAN_TEST_DATA names the inputs)
+	$(BIN)/python -m tests.acceptance
+
+.PHONY: bench
+bench: setup  ## speeds, as a table and in .bench/latest.json
+	$(BIN)/python -m tests.load
+
+.PHONY: lint
+lint: setup  ## style and architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: setup  ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: migration
+migration: setup  ## a new migration from the tables' changes: make migration m="what changes"
+	@test -n "$(m)" || { echo 'Say what changes: make migration m="add a column for ..."'; exit 2; }
+	$(BIN)/python -m alembic revision --autogenerate --message "$(m)"
+
+.PHONY: lock
+lock: setup  ## requirements.lock anew, from the ranges in pyproject.toml
+	deploy/lock.sh
+
+.PHONY: clean
+clean:  ## remove what tools made; data (.caravan) and artifacts stay
+	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
