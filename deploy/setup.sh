@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly VENV="$PWD/.venv" OLDEST_PYTHON="3.11" NEEDED_KIB=$((3 * 1024 * 1024))
+readonly VENV="$PWD/.venv" OLDEST_PYTHON="3.11" NEEDED_KIB=$((4 * 1024 * 1024))
 readonly STAMP="$VENV/.stamp" UNFINISHED="$VENV/.unfinished" LOG="$VENV/setup.log"
 readonly INPUTS=(requirements.lock requirements-nodeps.lock pyproject.toml deploy/setup.sh)
 
@@ -67,7 +67,7 @@ show_progress() {
     [[ -t 1 ]] && terminal=1
     awk -v total="$total" -v terminal="$terminal" '
         /^Collecting / { show(sprintf("  %3d of about %d  %s", ++n, total, $2), n % 25 == 0) }
-        /^Installing collected packages/ { show("  unpacking, about a minute ...", 1) }
+        /^Installing collected packages/ && n > 25 { show("  unpacking, about a minute ...", 1) }
         END { if (terminal) printf "\r\033[K" }
         function show(text, milestone) {
             if (terminal) printf "\r\033[K%s", text
@@ -101,7 +101,7 @@ main() {
     touch "$UNFINISHED"
     rm -f "$STAMP"
     : >"$LOG"
-    echo "Installing the packages of requirements.lock into .venv (once, about 2 GB, some minutes):"
+    echo "Installing the packages of requirements.lock into .venv (once, about 2.5 GB, some minutes):"
     pip_install --requirement requirements.lock
     pip_install --no-deps --requirement requirements-nodeps.lock
     # The build tool is in the lock already, so that nothing unpinned is fetched.
