@@ -1,0 +1,1 @@
+"""PostgreSQL and nats-server out of their wheels, and the supervisor that keeps processes running."""

@@ -1,0 +1,17 @@
+"""Small private files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_private(file: Path, text: str) -> None:
+    """Whole or not at all, on disk when it returns, and 0600 from the first byte on."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
+        output.write(text)
+        output.flush()
+        os.fsync(output.fileno())
+    draft.replace(file)

