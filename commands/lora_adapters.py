@@ -1,0 +1,36 @@
+"""What may be asked of LoRA adapters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.lora_adapter import LoraAdapter, adapter_id
+from domain.ports import Session, Written
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteAdapter:
+    name: str
+    reason: str = ""
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetireAdapter:
+    name: str
+    reason: str = ""
+    expected_version: int | None = None
+
+
+def promote(command: PromoteAdapter, session: Session) -> Written:
+    """Raises NotFound, VersionConflict, AlreadyDone (retired)."""
+    adapter = session.get(LoraAdapter, adapter_id(command.name), command.expected_version)
+    adapter.promote(command.reason, at=session.now())
+    return session.save(adapter)
+
+
+def retire(command: RetireAdapter, session: Session) -> Written:
+    """Raises NotFound, VersionConflict."""
+    adapter = session.get(LoraAdapter, adapter_id(command.name), command.expected_version)
+    adapter.retire(command.reason, at=session.now())
+    return session.save(adapter)

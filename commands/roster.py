@@ -1,0 +1,37 @@
+"""What may be asked of the agents' roster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from domain.ports import RosterFormat, Session, Written
+from domain.roster import ROSTER_ID, AgentRoster
+
+
+@dataclass(frozen=True, slots=True)
+class ReviseRoster:
+    """`text` is the whole agents.yaml; `expected_revision` the one that it was edited from."""
+
+    text: str
+    reason: str = ""
+    expected_revision: int | None = None
+
+
+class Revising:
+    """Keeps a new revision, once it is valid."""
+
+    def __init__(self, format: RosterFormat) -> None:
+        self._format = format
+
+    def __call__(self, command: ReviseRoster, session: Session) -> Written:
+        """Raises Invalid with line and column, VersionConflict when somebody else revised it meanwhile."""
+        agents = self._format.parse(command.text)
+        digest = sha256(command.text.encode()).hexdigest()
+        roster = session.find(AgentRoster, ROSTER_ID)
+        if roster is None:
+            roster = AgentRoster.begin(command.text, digest, agents, command.reason, at=session.now())
+        else:
+            roster.must_be_at(command.expected_revision)
+            roster.revise(command.text, digest, agents, command.reason, at=session.now())
+        return session.save(roster)

@@ -1,0 +1,130 @@
+"""What may be asked of training runs: by people (request, cancel) and by the trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.dataset import Dataset
+from domain.errors import AlreadyDone, Invalid
+from domain.lora_adapter import LoraAdapter, Passport, adapter_id, adapter_name
+from domain.ports import Session, Written
+from domain.training import Progress, TrainedAdapter, TrainingConfig, TrainingRun
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTraining:
+    dataset_id: UUID
+    base_model: str
+    alias: str
+    config: TrainingConfig = TrainingConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class StartTraining:
+    run: UUID
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProgress:
+    run: UUID
+    epoch: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteTraining:
+    run: UUID
+    epoch: int
+    adapter: TrainedAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class FailTraining:
+    run: UUID
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTraining:
+    run: UUID
+    reason: str
+    expected_version: int | None = None
+
+
+def request(command: RequestTraining, session: Session) -> Written:
+    """Raises NotFound, AlreadyDone while the dataset is being built, Invalid when it holds no pair."""
+    dataset = session.get(Dataset, command.dataset_id)
+    if dataset.sha256 is None:
+        raise AlreadyDone("the dataset is not built yet; try again in a moment")
+    if not dataset.pairs:
+        raise Invalid("the dataset holds no pair; loosen its filter, or annotate some preferences first")
+    adapter_name(command.alias, 1)
+    run = TrainingRun.request(
+        id=session.new_id(),
+        dataset_id=dataset.id,
+        dataset_sha256=dataset.sha256,
+        position=dataset.position,
+        base_model=command.base_model,
+        alias=command.alias,
+        config=command.config,
+        at=session.now(),
+    )
+    return session.save(run)
+
+
+def start(command: StartTraining, session: Session) -> Written:
+    """A trainer takes the run; the adapter gets the first free revision of its alias."""
+    run = session.get(TrainingRun, command.run)
+    run.start(command.worker, _free_name(run.alias, session), at=session.now())
+    return session.save(run)
+
+
+def progress(command: RecordProgress, session: Session) -> Written:
+    run = session.get(TrainingRun, command.run)
+    run.progress(command.epoch, command.progress, at=session.now())
+    return session.save(run)
+
+
+def complete(command: CompleteTraining, session: Session) -> Written:
+    """Ends the run and registers its adapter, in one transaction."""
+    run = session.get(TrainingRun, command.run)
+    trained = command.adapter
+    run.complete(command.epoch, trained, at=session.now())
+    alias, _, revision = trained.name.partition("@")
+    passport = Passport(
+        alias=alias,
+        revision=int(revision),
+        sha256=trained.sha256,
+        base_model=trained.base_model,
+        base_sha256=trained.base_sha256,
+        training_run=run.id,
+        dataset_id=run.dataset_id,
+        dataset_sha256=run.dataset_sha256,
+        position=run.position,
+        pairs=trained.pairs,
+        config=run.config,
+    )
+    return session.save(run, LoraAdapter.register(passport, at=session.now()))
+
+
+def fail(command: FailTraining, session: Session) -> Written:
+    run = session.get(TrainingRun, command.run)
+    run.fail(command.epoch, command.reason, at=session.now())
+    return session.save(run)
+
+
+def cancel(command: CancelTraining, session: Session) -> Written:
+    """Raises NotFound, VersionConflict, AlreadyDone when the run is over."""
+    run = session.get(TrainingRun, command.run, command.expected_version)
+    run.cancel(command.reason, at=session.now())
+    return session.save(run)
+
+
+def _free_name(alias: str, session: Session) -> str:
+    revision = 1
+    while session.find(LoraAdapter, adapter_id(adapter_name(alias, revision))):
+        revision += 1
+    return adapter_name(alias, revision)

@@ -1,0 +1,45 @@
+"""Every kind of event there is, by its stable topic. What is not listed here is never loaded from a stored row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from eventsourcing.domain import AggregateEvent, BaseAggregate
+
+from domain.dataset import Dataset
+from domain.lora_adapter import LoraAdapter
+from domain.preference import Preference
+from domain.roster import AgentRoster
+from domain.training import TrainingRun
+from domain.workflow import Workflow
+
+AGGREGATES: tuple[type[BaseAggregate[UUID]], ...] = (
+    Workflow,
+    Preference,
+    Dataset,
+    TrainingRun,
+    LoraAdapter,
+    AgentRoster,
+)
+
+
+def _event_types() -> Iterator[tuple[str, type[AggregateEvent]]]:
+    for aggregate in AGGREGATES:
+        for member in vars(aggregate).values():
+            if isinstance(member, type) and issubclass(member, AggregateEvent) and "TOPIC" in vars(member):
+                yield vars(member)["TOPIC"], member
+
+
+EVENT_TYPES: dict[str, type[AggregateEvent]] = dict(_event_types())
+
+
+def schema_version(event_type: type[AggregateEvent]) -> int:
+    """The version of an event's data, 1 unless the class says otherwise (`class_version`, with upcasters beside it)."""
+    version: int = getattr(event_type, "class_version", 1)
+    return version
+
+
+def aggregate_topic(topic: str) -> str:
+    """The aggregate that an event's topic belongs to: `workflow` of `workflow.requested`."""
+    return topic.partition(".")[0]

@@ -1,0 +1,101 @@
+"""A LoRA adapter: immutable weights under a name `alias@revision`, promoted for use and retired from it.
+
+The alias of an agent's configuration means the adapter of that alias that was promoted last and is not retired.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+from uuid import UUID, uuid5
+
+from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
+
+from domain.errors import AlreadyDone, Invalid
+from domain.training import TrainingConfig
+
+_NAMESPACE = UUID("6b0a4f5c-5d6b-5b8e-9d5a-2c9f4f6f7a11")
+_ALIAS = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+
+
+def adapter_name(alias: str, revision: int) -> str:
+    """E.g. `team@1`. Raises Invalid for an alias that is no plain word, since the name is a folder's too."""
+    if not _ALIAS.fullmatch(alias):
+        raise Invalid(f"adapter alias {alias!r} must be up to 48 of a-z, 0-9 and -, e.g. team")
+    return f"{alias}@{revision}"
+
+
+def adapter_id(name: str) -> UUID:
+    """One adapter a name."""
+    return uuid5(_NAMESPACE, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """What made an adapter. `sha256` and `base_sha256` are those of the weights; `position` that of the data."""
+
+    alias: str
+    revision: int
+    sha256: str
+    base_model: str
+    base_sha256: str
+    training_run: UUID
+    dataset_id: UUID
+    dataset_sha256: str
+    position: int
+    pairs: int
+    config: TrainingConfig
+
+
+class LoraAdapter(BaseAggregate[UUID]):
+    TOPIC = "lora_adapter"
+
+    class Event(AggregateEvent):
+        pass
+
+    class Registered(Event, CanInitAggregate[UUID]):
+        TOPIC = "lora_adapter.registered"
+        originator_topic: str
+        name: str
+        passport: Passport
+
+    class Promoted(Event):
+        """From here on the alias means this adapter."""
+
+        TOPIC = "lora_adapter.promoted"
+        name: str
+        alias: str
+        reason: str
+
+    class Retired(Event):
+        TOPIC = "lora_adapter.retired"
+        name: str
+        reason: str
+
+        def apply(self, aggregate: LoraAdapter) -> None:
+            aggregate.retired = True
+
+    def __init__(self, name: str, passport: Passport) -> None:
+        self.name = name
+        self.passport = passport
+        self.retired = False
+
+    @classmethod
+    def register(cls, passport: Passport, at: datetime) -> Self:
+        """Makes trained weights known. Its id follows from its name, so a name is registered once."""
+        name = adapter_name(passport.alias, passport.revision)
+        return cls._create(cls.Registered, id=adapter_id(name), name=name, passport=passport, timestamp=at)
+
+    def promote(self, reason: str, at: datetime) -> None:
+        """Puts the adapter to use, or back to use. Raises AlreadyDone when it was retired."""
+        if self.retired:
+            raise AlreadyDone(f"{self.name} is retired; promote another adapter or train a new one")
+        alias = self.passport.alias
+        self.trigger_event(self.Promoted, name=self.name, alias=alias, reason=reason, timestamp=at)
+
+    def retire(self, reason: str, at: datetime) -> None:
+        """Takes the adapter out of use for good. A repeat changes nothing."""
+        if not self.retired:
+            self.trigger_event(self.Retired, name=self.name, reason=reason, timestamp=at)

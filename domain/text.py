@@ -1,0 +1,29 @@
+"""Text that Postgres can hold. `text` and `jsonb` take neither NUL nor lone surrogates; a paid model step must
+still never be lost, so such characters are escaped, reversibly, where model output comes in.
+
+The escape sign is U+241B (SYMBOL FOR ESCAPE) followed by four hex digits; the sign itself is escaped too, so that
+`unescape(escape(s)) == s` for every string, and ordinary text stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+ESCAPE = "\u241b"
+_UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{ESCAPE}]")
+_ESCAPED = re.compile(f"{ESCAPE}([0-9a-f]{{4}})")
+
+
+def escape(text: str) -> str:
+    """The text with NUL, lone surrogates and the escape sign written as `␛hhhh`."""
+    return _UNSTORABLE.sub(lambda match: f"{ESCAPE}{ord(match[0]):04x}", text)
+
+
+def unescape(text: str) -> str:
+    """What `escape` was given."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def is_storable(text: str) -> bool:
+    """Whether Postgres can hold the text as it is: no NUL and no lone surrogates."""
+    return not re.search("[\x00\ud800-\udfff]", text)
