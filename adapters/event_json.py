@@ -1,0 +1,73 @@
+"""Events as plain JSON that any language can read, and back; only the topics of the catalogue are ever loaded."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, cast
+from uuid import UUID
+
+from eventsourcing.domain import AggregateEvent, CanInitAggregate, DomainEventProtocol
+from eventsourcing.persistence import Mapper, StoredEvent
+from pydantic import TypeAdapter
+
+from domain.catalogue import EVENT_TYPES, aggregate_topic, schema_version
+from domain.events import topic_of
+
+IDENTITY = {"originator_id", "originator_version", "originator_topic"}
+"""What the store keeps in columns of its own, or the topic says already."""
+
+
+class UnknownEvent(ValueError):
+    """A stored row names an event that this version of Caravan does not know."""
+
+
+@cache
+def _codec(event_type: type[AggregateEvent]) -> TypeAdapter[AggregateEvent]:
+    return TypeAdapter(event_type)
+
+
+def payload(event: AggregateEvent) -> dict[str, Any]:
+    """The event's own data as JSON values: no identity, no envelope."""
+    data: dict[str, Any] = _codec(type(event)).dump_python(event, mode="json", exclude=IDENTITY)
+    return data
+
+
+def event_from(topic: str, data: dict[str, Any], originator_id: UUID, originator_version: int) -> AggregateEvent:
+    """The event of that topic, its data brought up to the newest version by the upcasters beside its class.
+
+    Raises UnknownEvent, or pydantic's ValidationError where the data does not fit.
+    """
+    event_type = EVENT_TYPES.get(topic)
+    if event_type is None:
+        raise UnknownEvent(f"no event is called {topic!r}; was this store written by a newer Caravan?")
+    data = dict(data)
+    for version in range(data.pop("class_version", 1), schema_version(event_type)):
+        getattr(event_type, f"upcast_v{version}_v{version + 1}")(data)
+    if issubclass(event_type, CanInitAggregate):
+        data["originator_topic"] = aggregate_topic(topic)
+    identity = {"originator_id": originator_id, "originator_version": originator_version}
+    return _codec(event_type).validate_python(data | identity)
+
+
+class PlainJsonMapper(Mapper[UUID]):
+    """The library's mapper, with plain JSON where it would write `{"_type_": ...}` and import what a row names."""
+
+    def __init__(self) -> None:
+        """There is nothing to set: no transcoder, no compressor, no cipher."""
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        """Raises ValueError for text or numbers that are not JSON (lone surrogates, NaN)."""
+        if not isinstance(domain_event, AggregateEvent):
+            raise TypeError(f"{type(domain_event).__qualname__} is no event of ours")
+        event_type = type(domain_event)
+        data = payload(domain_event)
+        if (version := schema_version(event_type)) > 1:
+            data["class_version"] = version
+        state = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return StoredEvent(domain_event.originator_id, domain_event.originator_version, topic_of(event_type), state)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> AggregateEvent:
+        """Raises UnknownEvent or ValidationError."""
+        id = cast(UUID, stored_event.originator_id)
+        return event_from(stored_event.topic, json.loads(stored_event.state), id, stored_event.originator_version)

@@ -1,0 +1,125 @@
+"""The library's Postgres recorder with an envelope around every event.
+
+Positions are in commit order because the library's `LOCK TABLE ... IN EXCLUSIVE MODE` stays on: a transaction takes its
+positions and commits before the next one takes any. `POSTGRES_ENABLE_DB_FUNCTIONS` would skip that lock, and readers
+would then miss events for good; so we refuse it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, cast
+from uuid import UUID
+
+from eventsourcing.persistence import InfrastructureFactory, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
+from psycopg import Cursor
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow
+from psycopg.sql import SQL, Identifier
+
+from domain.catalogue import EVENT_TYPES, schema_version
+from domain.events import Envelope, event_id
+
+SALT_BYTES = 16
+POOL = {"POSTGRES_POOL_SIZE": "2", "POSTGRES_MAX_OVERFLOW": "14", "POSTGRES_MAX_WAITING": "200"}
+
+
+class EnvelopeRecorder(PostgresApplicationRecorder):
+    """Stores what `insert_events(..., envelope=...)` says of the events in the same row; bare events without one."""
+
+    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
+        super().__init__(datastore, events_table_name=events_table_name)
+        schema = Identifier(datastore.schema)
+        self._insert_enveloped = SQL(
+            "INSERT INTO {schema}.{table} ("
+            " originator_id, originator_version, topic, state, event_id, schema_version, commitment, command_index,"
+            " command_id, fingerprint, actor_subject, actor_kind, correlation_id, causation_id, traceparent, project,"
+            " data_subjects)"
+            " SELECT e.*, %s, %s, %s, %s, %s, %s, %s, %s, %s"
+            " FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bytea[], %s::uuid[], %s::int[], %s::bytea[],"
+            " %s::smallint[]) AS e"
+            " RETURNING notification_id"
+        ).format(schema=schema, table=Identifier(self.events_table_name))
+        self._insert_salts = SQL(
+            "INSERT INTO {schema}.event_salts (originator_id, originator_version, salt)"
+            " SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[])"
+        ).format(schema=schema)
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], *, envelope: Envelope | None = None, **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Returns the positions. Raises the library's IntegrityError when somebody wrote those versions, or that
+        command, first."""
+        if envelope is not None:
+            salts = [secrets.token_bytes(SALT_BYTES) for _ in stored_events]
+            kwargs |= {"envelope": envelope, "salts": salts}
+        positions: Sequence[int] | None = super().insert_events(stored_events, **kwargs)
+        return positions
+
+    def _insert_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
+        if salts := kwargs.get("salts"):
+            ids = [event.originator_id for event in stored_events]
+            versions = [event.originator_version for event in stored_events]
+            curs.execute(self._insert_salts, (ids, versions, salts), prepare=True)
+
+    def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
+        envelope: Envelope | None = kwargs.get("envelope")
+        if envelope is None:
+            super()._insert_stored_events(curs, stored_events)
+            return
+        self._lock_table(curs)
+        shared = (
+            envelope.command_id,
+            envelope.fingerprint,
+            envelope.actor.subject,
+            envelope.actor.kind.value,
+            envelope.correlation_id,
+            envelope.causation_id,
+            envelope.traceparent,
+            envelope.project,
+            list(envelope.data_subjects),
+        )
+        own = zip(*map(_columns, stored_events, kwargs["salts"], range(len(stored_events))), strict=True)
+        curs.execute(self._insert_enveloped, (*shared, *map(list, own)), prepare=True)
+
+    def _notify_channel(self, curs: Cursor[DictRow]) -> None:
+        """No NOTIFY: it takes a global lock at commit, and the relay polls."""
+
+
+class EnvelopeFactory(PostgresFactory):
+    """What `PERSISTENCE_MODULE=adapters.event_recorder:EnvelopeFactory` chooses."""
+
+    application_recorder_class = EnvelopeRecorder
+
+
+def open_factory(database_url: str) -> EnvelopeFactory:
+    """The library's factory for the database of that URL. The tables must be there (Alembic makes them)."""
+    conninfo = conninfo_to_dict(database_url)
+    factory = InfrastructureFactory.construct(
+        {
+            "PERSISTENCE_MODULE": "adapters.event_recorder:EnvelopeFactory",
+            "POSTGRES_DBNAME": str(conninfo.get("dbname", "postgres")),
+            "POSTGRES_HOST": str(conninfo.get("host", "127.0.0.1")),
+            "POSTGRES_PORT": str(conninfo.get("port", "5432")),
+            "POSTGRES_USER": str(conninfo.get("user", "postgres")),
+            "POSTGRES_PASSWORD": str(conninfo.get("password", "-")),
+            "POSTGRES_PRE_PING": "yes",
+            "POSTGRES_ENABLE_DB_FUNCTIONS": "no",
+            "CREATE_TABLE": "no",
+            **POOL,
+        }
+    )
+    return cast(EnvelopeFactory, factory)
+
+
+def _columns(event: StoredEvent, salt: bytes, index: int) -> tuple[object, ...]:
+    event_type = EVENT_TYPES.get(event.topic)
+    version = schema_version(event_type) if event_type else 1
+    id = event_id(cast(UUID, event.originator_id), event.originator_version)
+    commitment = sha256(salt + event.state).digest()
+    return (
+        event.originator_id, event.originator_version, event.topic, event.state, id, version, commitment, index,
+    )  # fmt: skip

@@ -1,0 +1,174 @@
+"""The event store as commands and readers see it: sessions that save, a log to read, and what earlier commands did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import cast
+from uuid import UUID
+
+from eventsourcing.application import AggregateNotFoundError, Repository
+from eventsourcing.domain import BaseAggregate
+from eventsourcing.persistence import EventStore, IntegrityError
+from psycopg import sql
+from psycopg.rows import DictRow
+from uuid_utils.compat import uuid7
+
+from adapters.event_json import PlainJsonMapper, event_from
+from adapters.event_recorder import EnvelopeRecorder, open_factory
+from domain.errors import NotFound, VersionConflict
+from domain.events import Actor, ActorKind, Envelope, Recorded
+from domain.ports import A, Clock, ConcurrentWrite, Written
+
+READ_BATCH = 500
+NOBODY = Actor("unknown", ActorKind.AUTOMATION)
+_COLUMNS = sql.SQL(
+    "notification_id, originator_id, originator_version, topic, state, recorded_at, actor_subject, actor_kind,"
+    " correlation_id, causation_id, command_id, traceparent, project, data_subjects"
+)
+
+
+def utc_now() -> datetime:
+    """The machine's clock, aware."""
+    return datetime.now(UTC)
+
+
+class PostgresEventStore:
+    """Holds the connection pool. `close` it when done. Threads may share it."""
+
+    def __init__(self, database_url: str, clock: Clock = utc_now, new_id: Callable[[], UUID] = uuid7) -> None:
+        self._factory = open_factory(database_url)
+        self.recorder = cast(EnvelopeRecorder, self._factory.application_recorder())
+        self._events = EventStore(PlainJsonMapper(), self.recorder)
+        self._repository = Repository(self._events)
+        self._clock = clock
+        self._new_id = new_id
+
+    def close(self) -> None:
+        self._factory.close()
+
+    def session(self, envelope: Envelope) -> PostgresSession:
+        """One command's work, under that envelope."""
+        return PostgresSession(self, envelope)
+
+    # --- reading
+
+    def head(self) -> int:
+        """The position of the last event; 0 when there is none."""
+        return self.recorder.max_notification_id() or 0
+
+    def read(self, after: int = 0, upto: int | None = None, topics: Sequence[str] = ()) -> Iterator[Recorded]:
+        """Every event with after < position <= upto, in order, of these topics (all where none are named)."""
+        for row in self.read_rows(after, upto, topics):
+            yield recorded(row)
+
+    def read_rows(
+        self, after: int = 0, upto: int | None = None, topics: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[DictRow]:
+        """The same, undecoded: for readers that must survive an event that cannot be decoded."""
+        while limit is None or limit > 0:
+            rows = self._page(after, upto, topics, READ_BATCH if limit is None else min(limit, READ_BATCH))
+            yield from rows
+            if len(rows) < READ_BATCH:
+                return
+            after = rows[-1]["notification_id"]
+            limit = None if limit is None else limit - len(rows)
+
+    def history(self, id: UUID) -> Sequence[Recorded]:
+        """One aggregate's events, in order; empty when there is none."""
+        query = sql.SQL("SELECT {} FROM stored_events WHERE originator_id = %s ORDER BY originator_version")
+        with self.recorder.datastore.get_connection() as connection:
+            return [recorded(row) for row in connection.execute(query.format(_COLUMNS), (id,)).fetchall()]
+
+    def outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
+        """What that command wrote and its fingerprint; None when it wrote nothing."""
+        query = (
+            "SELECT originator_id, originator_version, notification_id, fingerprint FROM stored_events"
+            " WHERE command_id = %s ORDER BY command_index"
+        )
+        with self.recorder.datastore.get_connection() as connection:
+            rows = connection.execute(query, (command_id,)).fetchall()
+        if not rows:
+            return None
+        first = rows[0]["originator_id"]
+        version = max(row["originator_version"] for row in rows if row["originator_id"] == first)
+        return Written(first, version, rows[-1]["notification_id"]), rows[0]["fingerprint"]
+
+    def _page(self, after: int, upto: int | None, topics: Sequence[str], limit: int) -> list[DictRow]:
+        where = [sql.SQL("notification_id > %(after)s")]
+        if upto is not None:
+            where.append(sql.SQL("notification_id <= %(upto)s"))
+        if topics:
+            where.append(sql.SQL("topic = ANY(%(topics)s)"))
+        query = sql.SQL("SELECT {} FROM stored_events WHERE {} ORDER BY notification_id LIMIT %(limit)s").format(
+            _COLUMNS, sql.SQL(" AND ").join(where)
+        )
+        values = {"after": after, "upto": upto, "topics": list(topics), "limit": limit}
+        with self.recorder.datastore.get_connection() as connection:
+            return connection.execute(query, values).fetchall()
+
+
+class PostgresSession:
+    """The Session port: loads aggregates and appends what they decide."""
+
+    def __init__(self, store: PostgresEventStore, envelope: Envelope) -> None:
+        self._store = store
+        self.envelope = envelope
+
+    def now(self) -> datetime:
+        return self._store._clock()
+
+    def new_id(self) -> UUID:
+        return self._store._new_id()
+
+    def head(self) -> int:
+        return self._store.head()
+
+    def get(self, kind: type[A], id: UUID, version: int | None = None) -> A:
+        """Raises NotFound or VersionConflict."""
+        aggregate = self.find(kind, id)
+        if aggregate is None:
+            raise NotFound(str(kind.__dict__["TOPIC"]).replace("_", " "), id)
+        if version is not None and aggregate.version != version:
+            raise VersionConflict(version, aggregate.version)
+        return aggregate
+
+    def find(self, kind: type[A], id: UUID) -> A | None:
+        try:
+            aggregate: BaseAggregate[UUID] = self._store._repository.get(id)
+        except AggregateNotFoundError:
+            return None
+        return aggregate if isinstance(aggregate, kind) else None
+
+    def save(self, *aggregates: BaseAggregate[UUID]) -> Written:
+        """Raises ConcurrentWrite when somebody else was faster."""
+        first = aggregates[0]
+        events = [event for aggregate in aggregates for event in aggregate.collect_events()]
+        if not events:
+            return Written(first.id, first.version, self.head())
+        try:
+            recordings = self._store._events.put(events, envelope=self.envelope)
+        except IntegrityError as conflict:
+            raise ConcurrentWrite(f"{type(first).__name__} {first.id} was changed at the same moment") from conflict
+        return Written(first.id, first.version, recordings[-1].notification.id)
+
+
+def envelope_of(row: DictRow) -> Envelope:
+    """The envelope in a row of `stored_events`."""
+    subject, kind = row["actor_subject"], row["actor_kind"]
+    return Envelope(
+        actor=Actor(subject, ActorKind(kind)) if subject else NOBODY,
+        correlation_id=row["correlation_id"] or row["originator_id"],
+        command_id=row["command_id"],
+        causation_id=row["causation_id"],
+        traceparent=row["traceparent"],
+        project=row["project"],
+        data_subjects=tuple(row["data_subjects"]),
+    )
+
+
+def recorded(row: DictRow) -> Recorded:
+    """The event in a row of `stored_events`. Raises UnknownEvent or ValidationError."""
+    event = event_from(row["topic"], json.loads(row["state"]), row["originator_id"], row["originator_version"])
+    return Recorded(row["notification_id"], event, envelope_of(row), row["recorded_at"])

@@ -1,0 +1,97 @@
+"""The event store's tables, as Alembic compares them with the database.
+
+The library's recorder reads and writes `originator_id` to `notification_id`; the envelope's columns are ours. They are
+nullable or have defaults, since the library's own recorder tests write bare events.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+
+METADATA = MetaData()
+
+STORED_EVENTS = Table(
+    "stored_events",
+    METADATA,
+    Column("originator_id", Uuid, primary_key=True),
+    Column("originator_version", BigInteger, primary_key=True),
+    Column("topic", Text),
+    Column("state", LargeBinary),
+    Column("notification_id", BigInteger, Identity(), nullable=False),
+    Column("event_id", Uuid),
+    Column("schema_version", Integer, nullable=False, server_default="1"),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("actor_subject", Text),
+    Column("actor_kind", Text),
+    Column("command_id", Uuid),
+    Column("command_index", SmallInteger),
+    Column("fingerprint", LargeBinary),
+    Column("correlation_id", Uuid),
+    Column("causation_id", Uuid),
+    Column("traceparent", Text),
+    Column("project", Text, nullable=False, server_default="default"),
+    Column("data_subjects", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("commitment", LargeBinary),
+    Index("stored_events_notification_id_idx", "notification_id", unique=True),
+    Index(
+        "stored_events_command_idx",
+        "command_id",
+        "command_index",
+        unique=True,
+        postgresql_where=text("command_id IS NOT NULL"),
+    ),
+)
+
+EVENT_SALTS = Table(
+    "event_salts",
+    METADATA,
+    Column("originator_id", Uuid, primary_key=True),
+    Column("originator_version", BigInteger, primary_key=True),
+    Column("salt", LargeBinary, nullable=False),
+)
+"""The salt of each event's commitment, kept apart so that it can be erased while the commitment stands."""
+
+RELAY = Table(
+    "relay",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+"""How far the relay has published."""
+
+WORKERS = Table(
+    "workers",
+    METADATA,
+    Column("worker", Text, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+)
+"""Which workers are alive. Operational, not history: a worker that is silent too long loses its runs."""
+
+API_TOKENS = Table(
+    "api_tokens",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False, unique=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_by", Text, nullable=False),
+    Column("revoked_at", DateTime(timezone=True)),
+)
+"""Who may come in. Only the hash of a token is kept."""
