@@ -1,0 +1,152 @@
+"""Ports kept in memory, for tests of commands and policies that need no server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from threading import RLock
+from uuid import UUID, uuid4
+
+from eventsourcing.application import AggregateNotFoundError, Repository
+from eventsourcing.domain import BaseAggregate, DomainEventProtocol
+from eventsourcing.persistence import EventStore, IntegrityError
+from eventsourcing.popo import POPOApplicationRecorder
+from uuid_utils.compat import uuid7
+
+from adapters.event_json import PlainJsonMapper
+from commands.bus import CommandBus
+from commands.handlers import handlers
+from domain.errors import Invalid, NotFound, VersionConflict
+from domain.events import Actor, ActorKind, Envelope, Recorded
+from domain.ports import A, ConcurrentWrite, Written
+from domain.roster import AgentSpec, ModelSpec
+
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+SOMEBODY = Actor("somebody", ActorKind.HUMAN)
+KINDS = ("mutual_ranking",)
+
+
+def an_envelope(command_id: UUID | None = None, fingerprint: bytes | None = None) -> Envelope:
+    """Somebody's, of a request of its own."""
+    return Envelope(SOMEBODY, correlation_id=uuid4(), command_id=command_id, fingerprint=fingerprint)
+
+
+class MemoryEventStore:
+    """The EventLog, CommandLog and sessions of PostgresEventStore over the library's own recorder in memory.
+
+    Its clock ticks once a second from `BEGINNING`. Threads may share it.
+    """
+
+    def __init__(self) -> None:
+        self._recorder = POPOApplicationRecorder()
+        self._mapper = PlainJsonMapper()
+        self._events = EventStore(self._mapper, self._recorder)
+        self._repository = Repository(self._events)
+        self._envelopes: dict[int, tuple[Envelope, datetime]] = {}
+        self._outcomes: dict[UUID, Written] = {}
+        self._ticks = count(1)
+        self._lock = RLock()
+
+    def now(self) -> datetime:
+        return BEGINNING + timedelta(seconds=next(self._ticks))
+
+    def session(self, envelope: Envelope) -> MemorySession:
+        return MemorySession(self, envelope)
+
+    def bus(self) -> CommandBus:
+        """Every command, over this store."""
+        return CommandBus(handlers(KINDS, JsonRoster()), self.session, self)
+
+    def head(self) -> int:
+        return self._recorder.max_notification_id() or 0
+
+    def read(self, after: int = 0, upto: int | None = None, topics: Sequence[str] = ()) -> Iterator[Recorded]:
+        with self._lock:
+            found = self._recorder.select_notifications(
+                after, limit=self.head() + 1, stop=upto, topics=topics, inclusive_of_start=False
+            )
+            recorded = [Recorded(row.id, self._mapper.to_domain_event(row), *self._envelopes[row.id]) for row in found]
+        yield from recorded
+
+    def history(self, id: UUID) -> Sequence[Recorded]:
+        return [recorded for recorded in self.read() if recorded.event.originator_id == id]
+
+    def outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
+        with self._lock:
+            written = self._outcomes.get(command_id)
+            return (written, self._envelopes[written.position][0].fingerprint) if written else None
+
+    def load(self, id: UUID) -> BaseAggregate[UUID] | None:
+        try:
+            aggregate: BaseAggregate[UUID] = self._repository.get(id)
+        except AggregateNotFoundError:
+            return None
+        return aggregate
+
+    def append(
+        self, events: Sequence[DomainEventProtocol[UUID]], first: BaseAggregate[UUID], envelope: Envelope
+    ) -> Written:
+        """Raises ConcurrentWrite for a version, or a command id, that is there already."""
+        with self._lock:
+            if envelope.command_id in self._outcomes:
+                raise ConcurrentWrite(f"command {envelope.command_id} was executed at the same moment")
+            at = self.now()
+            try:
+                recordings = self._events.put(events)
+            except IntegrityError as conflict:
+                raise ConcurrentWrite(f"{first.id} was changed at the same moment") from conflict
+            positions = [recording.notification.id for recording in recordings]
+            self._envelopes |= dict.fromkeys(positions, (envelope, at))
+            written = Written(first.id, first.version, positions[-1])
+            if envelope.command_id:
+                self._outcomes[envelope.command_id] = written
+            return written
+
+
+class MemorySession:
+    """The Session port over a MemoryEventStore."""
+
+    def __init__(self, store: MemoryEventStore, envelope: Envelope) -> None:
+        self._store = store
+        self.envelope = envelope
+
+    def now(self) -> datetime:
+        return self._store.now()
+
+    def new_id(self) -> UUID:
+        return uuid7()
+
+    def head(self) -> int:
+        return self._store.head()
+
+    def get(self, kind: type[A], id: UUID, version: int | None = None) -> A:
+        aggregate = self.find(kind, id)
+        if aggregate is None:
+            raise NotFound(kind.__name__, id)
+        if version is not None and aggregate.version != version:
+            raise VersionConflict(version, aggregate.version)
+        return aggregate
+
+    def find(self, kind: type[A], id: UUID) -> A | None:
+        aggregate = self._store.load(id)
+        return aggregate if isinstance(aggregate, kind) else None
+
+    def save(self, *aggregates: BaseAggregate[UUID]) -> Written:
+        first = aggregates[0]
+        events = [event for aggregate in aggregates for event in aggregate.collect_events()]
+        if not events:
+            return Written(first.id, first.version, self.head())
+        return self._store.append(events, first, self.envelope)
+
+
+class JsonRoster:
+    """The RosterFormat port: a roster is a JSON list of names."""
+
+    def parse(self, text: str) -> tuple[AgentSpec, ...]:
+        try:
+            names = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise Invalid(str(error)) from error
+        return tuple(AgentSpec(name, "", "", ModelSpec("openai", "tiny")) for name in names)
