@@ -58,9 +58,11 @@ class CannotDropRoot(EmbeddedError):
 class ProcessFailed(EmbeddedError):
     """A process ended, or was not ready in time. `reason` is one line; the message adds what it wrote last."""
 
-    def __init__(self, name: str, reason: str, log: Path, tail: str) -> None:
+    def __init__(self, name: str, reason: str, tail: str, log: Path | None = None) -> None:
         self.name, self.reason = name, reason
-        super().__init__(f"{name} {reason}. Its log is {log}" + (f" and ends with:\n{tail}" if tail else "."))
+        where = f" Its log is {log}." if log else ""
+        wrote = f" It wrote:\n{tail}" if tail else ""
+        super().__init__(f"{name} {reason}.{where}{wrote}")
 
 
 class OrphanRemains(EmbeddedError):

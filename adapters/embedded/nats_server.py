@@ -103,9 +103,7 @@ class EmbeddedNats(ManagedProcess):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.chmod(0o700)
         except OSError as error:
-            raise FolderUnusable(
-                f"{self.folder} cannot be made or closed to others: {error}. Choose another."
-            ) from error
+            raise FolderUnusable(f"{self.folder} cannot be used: {error}. Choose another data folder.") from error
         self._lock.acquire()
 
     def _token(self) -> str:

@@ -119,14 +119,15 @@ def create(cluster: Cluster, programs: Path) -> None:
     _private_folder(draft, cluster.account)
     uid, gid = (cluster.account.uid, cluster.account.gid) if cluster.account else (STAY, STAY)
     command = [str(programs / "initdb"), "-D", str(draft), "-U", SUPERUSER, "-E", "UTF8"]
-    command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=reject"]
+    command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    command += ["--auth-local=trust", "--auth-host=reject"]
     made = subprocess.run(
         tethered(command, SIGKILL, uid, gid), env=ENVIRONMENT, cwd="/", capture_output=True, text=True, check=False
     )
     if made.returncode:
         if NO_SPACE in made.stderr:
             raise DiskFull(cluster.folder)
-        raise ProcessFailed("initdb", f"ended with exit code {made.returncode}", cluster.folder, made.stderr[-1500:])
+        raise ProcessFailed("initdb", f"ended with exit code {made.returncode}", made.stderr[-1500:])
     draft.rename(cluster.data)
     _sync(cluster.folder)
 

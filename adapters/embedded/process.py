@@ -96,17 +96,16 @@ class ManagedProcess(ABC):
         """None while it runs; minus the signal's number where a signal ended it."""
         if self._process is None:
             return None
-        code = self._process.poll()
-        if code is not None:
-            self._end_stragglers()
-        return code
+        if self._process.returncode is None and self._process.poll() is not None:
+            self._kill_group(self._process.pid)
+        return self._process.returncode
 
     def failure(self, reason: str) -> EmbeddedError:
         """The error that tells people why it does not run."""
         tail = self.log.tail()
         if NO_SPACE in tail:
             return DiskFull(self.log.path.parent)
-        return ProcessFailed(self.name, reason, self.log.path, tail)
+        return ProcessFailed(self.name, reason, tail, self.log.path)
 
     def start(self) -> Self:
         """Start it and wait until it is ready. Raises EmbeddedError."""
@@ -120,19 +119,27 @@ class ManagedProcess(ABC):
 
     def stop(self) -> None:
         """End it, politely first, and give everything back. Stopping twice does no harm."""
-        self.end(self.stop_signals)
-        self.release()
+        try:
+            self.end()
+        finally:
+            self.release()
 
-    def end(self, signals: Sequence[Signals]) -> None:
-        """Send the signals, each with its grace, until the process has ended; it may be spawned again."""
-        if self._process is None:
-            return
-        for signal in signals:
+    def end(self) -> None:
+        """End the process; it may be spawned again. Raises ProcessFailed where not even SIGKILL ends it."""
+        for signal in self.stop_signals:
+            if self._process is None or self.pid is None:
+                return
             self._process.send_signal(signal)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(self.grace)
-                break
-        self._end_stragglers()
+                self._kill_group(self._process.pid)
+        if self.pid is not None:
+            raise self.failure("does not end")
+
+    def kill(self) -> None:
+        """End it without asking."""
+        if self.pid is not None:
+            self._kill_group(self.pid)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self.ready_timeout
@@ -144,11 +151,14 @@ class ManagedProcess(ABC):
                 raise self.failure(f"was not ready after {self.ready_timeout:.0f} s")
             time.sleep(0.05)
 
-    def _end_stragglers(self) -> None:
-        """What the process started and did not end itself would hold its ports and its memory."""
-        if self._process:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, SIGKILL)
+    @staticmethod
+    def _kill_group(leader: int) -> None:
+        """What a process started and did not end itself would hold its ports and its memory.
+
+        Only for a process that runs or was reaped this moment: later, its number may be somebody else's.
+        """
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, SIGKILL)
 
     def __enter__(self) -> Self:
         return self.start()
