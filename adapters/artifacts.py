@@ -1,0 +1,147 @@
+"""The files under artifacts/: datasets as JSON Lines and LoRA adapters. What lies there is whole and never changes.
+
+    artifacts/datasets/<dataset_id>.jsonl
+    artifacts/adapters/<name>/adapter_model.safetensors  adapter_config.json  README.md  passport.json
+
+Everything is written beside its place under a name that starts with a dot, synced, and then renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}(@[0-9]{1,9})?")
+
+
+class UnsafeName(ValueError):
+    """A name that could leave its folder, or that no file system can be trusted to keep as it is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} cannot name a file: use up to 80 letters, digits, '.', '_' and '-', "
+            "starting with a letter or a digit, and a revision such as '@1' where wanted"
+        )
+
+
+class AlreadyPublished(Exception):
+    """Adapters are immutable: a name that is taken stays what it is. Train under the next revision."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} exists and is never overwritten: train under the next revision")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFolder:
+    """Fulfils domain.ports.DatasetFiles in `artifacts_dir`/datasets."""
+
+    artifacts_dir: Path
+
+    def path(self, id: UUID) -> Path:
+        """Where that dataset's JSON Lines lie, or would."""
+        return self.artifacts_dir / "datasets" / f"{id}.jsonl"
+
+    def holds(self, id: UUID, sha256: str) -> bool:
+        """Whether that dataset lies there, whole, with that hash (hex)."""
+        file = self.path(id)
+        return file.is_file() and sha256_of(file) == sha256
+
+    def write(self, id: UUID, lines: Iterable[bytes]) -> tuple[Path, str, int]:
+        """Writes them whole or not at all. Returns path, SHA-256 (hex) and size in bytes."""
+        file = self.path(id)
+        return file, *write_whole(file, lines)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedAdapters:
+    """The adapters in `artifacts_dir`/adapters."""
+
+    artifacts_dir: Path
+
+    def path(self, name: str) -> Path:
+        """The folder where that adapter lies, or would. Raises UnsafeName."""
+        return self.artifacts_dir / "adapters" / safe_name(name)
+
+    @contextmanager
+    def publishing(self, name: str) -> Iterator[Path]:
+        """An empty folder to fill; it becomes the adapter when the block ends well, and is gone when it does not.
+
+        Raises UnsafeName, and AlreadyPublished even when two processes publish one name at the same moment.
+        """
+        folder = self.path(name)
+        if folder.exists():
+            raise AlreadyPublished(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
+        try:
+            yield staging
+            for file in staging.iterdir():
+                _sync(file)
+            _sync(staging)
+            _rename_to_new(staging, folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def safe_name(name: str) -> str:
+    """The name itself, if it is safe as a file's or a folder's. Raises UnsafeName."""
+    if not _SAFE_NAME.fullmatch(name):
+        raise UnsafeName(name)
+    return name
+
+
+def sha256_of(file: Path) -> str:
+    """The hex SHA-256 of a file's bytes, read in pieces."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def write_whole(file: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
+    """Writes a file so that readers, and whoever comes after a crash, see all of it or nothing.
+
+    Returns the hex SHA-256 and the size in bytes of what was written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    handle, partial = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += opened.write(chunk)
+            opened.flush()
+            os.fsync(opened.fileno())
+        Path(partial).replace(file)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    _sync(file.parent)
+    return digest.hexdigest(), size
+
+
+def _rename_to_new(staging: Path, folder: Path) -> None:
+    """The kernel refuses to rename a folder onto one that holds files: so the race has one winner."""
+    try:
+        staging.rename(folder)
+    except OSError as error:
+        if folder.exists():
+            raise AlreadyPublished(folder) from error
+        raise
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

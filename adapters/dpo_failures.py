@@ -1,0 +1,46 @@
+"""Why a training failed, in words that say what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import signal
+
+from adapters.artifacts import AlreadyPublished
+from adapters.dpo_pairs import BadDataset
+from adapters.embedded.disk import NO_SPACE
+from adapters.embedded.errors import EmbeddedError
+
+OUT_OF_MEMORY = "out of memory: lower batch_size, max_length or lora_rank, or train on a machine with more memory"
+DISK_FULL = "the disk is full: free some space, then start the training again; it goes on from its last checkpoint"
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_NO_SPACE = (NO_SPACE, "file write failed", "Disk quota exceeded")
+
+
+class NoGpu(Exception):
+    """There is none where one was asked for."""
+
+
+class Diverged(Exception):
+    """The loss is no number any more."""
+
+
+def why_it_raised(error: BaseException) -> str:
+    """The reason behind an exception in the training process. Libraries wrap theirs, so the text is looked at too."""
+    text = str(error)
+    if isinstance(error, BadDataset | AlreadyPublished | EmbeddedError | NoGpu | Diverged):
+        return text
+    elif isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
+        return OUT_OF_MEMORY
+    elif getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(sign in text for sign in _NO_SPACE):
+        return DISK_FULL
+    return f"{type(error).__name__}: {text}"
+
+
+def why_it_died(returncode: int) -> str:
+    """The reason behind a training process that ended without a word."""
+    if returncode == -signal.SIGKILL:
+        return f"the training process was killed; if nobody did that by hand, it was {OUT_OF_MEMORY}"
+    elif returncode < 0:
+        return f"the training process died of {signal.Signals(-returncode).name}"
+    return f"the training process ended with code {returncode} and gave no reason"
