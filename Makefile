@@ -45,7 +45,7 @@ types: setup  ## mypy --strict
 .PHONY: migration
 migration: setup  ## a new migration from the tables' changes: make migration m="what changes"
 	@test -n "$(m)" || { echo 'Say what changes: make migration m="add a column for ..."'; exit 2; }
-	$(BIN)/python -m alembic revision --autogenerate --message "$(m)"
+	$(BIN)/python -m migrations "$(m)"
 
 .PHONY: lock
 lock: setup  ## requirements.lock anew, from the ranges in pyproject.toml

@@ -11,6 +11,8 @@ trap 'rm -rf "$scratch"' EXIT
 {
     echo "# Every package of the environment, exactly; made by \`make lock\` from the ranges in pyproject.toml."
     # A local label such as +cpu says where a wheel came from; the version alone is found everywhere.
-    "$scratch/venv/bin/python" -m pip freeze --exclude caravan | sed 's/+[a-z0-9.]*$//' | LC_ALL=C sort --ignore-case
+    # CUDA's libraries are torch's own business: its build for this platform pins those that it wants, if any.
+    "$scratch/venv/bin/python" -m pip freeze --exclude caravan |
+        sed 's/+[a-z0-9.]*$//' | grep -Ev '^(nvidia-|cuda-|triton==)' | LC_ALL=C sort --ignore-case
 } >"$scratch/requirements.lock"
 mv "$scratch/requirements.lock" requirements.lock

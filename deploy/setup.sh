@@ -9,7 +9,7 @@ readonly STAMP="$VENV/.stamp" UNFINISHED="$VENV/.unfinished" LOG="$VENV/setup.lo
 readonly INPUTS=(requirements.lock requirements-nodeps.lock pyproject.toml deploy/setup.sh)
 
 fail() {
-    printf 'caravan set-up: %s\n' "$@" >&2
+    printf '%s\n' "caravan set-up: $1" "${@:2}" >&2
     exit 1
 }
 
@@ -90,7 +90,7 @@ main() {
         fail "$VENV cannot be written by $(id -un). Run make as the user who made it, or remove the folder."
     fi
     if [[ -f "$UNFINISHED" ]]; then
-        echo "An earlier set-up was interrupted: starting afresh."
+        echo "An earlier set-up did not finish: starting afresh."
         make_venv
     elif [[ -f "$STAMP" && "$(head -n 1 "$STAMP")" != "$PWD" ]]; then
         echo "This folder was moved, and a virtual environment cannot be: starting afresh."
@@ -101,7 +101,7 @@ main() {
     touch "$UNFINISHED"
     rm -f "$STAMP"
     : >"$LOG"
-    echo "Installing the packages of requirements.lock into .venv (once, about 2.5 GB, some minutes):"
+    echo "Bringing .venv to what requirements.lock says (the first time: 2.5 GB, some minutes) ..."
     pip_install --requirement requirements.lock
     pip_install --no-deps --requirement requirements-nodeps.lock
     # The build tool is in the lock already, so that nothing unpinned is fetched.
