@@ -83,6 +83,24 @@ WORKERS = Table(
 )
 """Which workers are alive. Operational, not history: a worker that is silent too long loses its runs."""
 
+POLICY_CHECKPOINTS = Table(
+    "policy_checkpoints",
+    METADATA,
+    Column("policy", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+"""How far each policy has come along the log."""
+
+PARKED_BY_POLICIES = Table(
+    "parked_by_policies",
+    METADATA,
+    Column("policy", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("parked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""The events that a policy could not handle; it tries them again when it starts."""
+
 API_TOKENS = Table(
     "api_tokens",
     METADATA,
