@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from domain.dataset import Dataset, Filter
@@ -13,7 +13,7 @@ from domain.ports import Session, Written
 class RequestDataset:
     """`position` None: as of now."""
 
-    filter: Filter = Filter()
+    filter: Filter = field(default_factory=Filter)
     position: int | None = None
 
 
@@ -35,6 +35,7 @@ def request(command: RequestDataset, session: Session) -> Written:
 
 
 def built(command: DatasetBuilt, session: Session) -> Written:
+    """Raises NotFound, AlreadyDone when the dataset was built with other bytes."""
     dataset = session.get(Dataset, command.dataset_id)
     dataset.built(command.pairs, command.annotated, command.sha256, command.size, at=session.now())
     return session.save(dataset)

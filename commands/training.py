@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from domain.dataset import Dataset
@@ -17,13 +17,16 @@ class RequestTraining:
     dataset_id: UUID
     base_model: str
     alias: str
-    config: TrainingConfig = TrainingConfig()
+    config: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True, slots=True)
 class StartTraining:
+    """`expected_version`: where the run stood when it was found without a worker, so that of two takers one wins."""
+
     run: UUID
     worker: str
+    expected_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +79,24 @@ def request(command: RequestTraining, session: Session) -> Written:
 
 
 def start(command: StartTraining, session: Session) -> Written:
-    """A trainer takes the run; the adapter gets the first free revision of its alias."""
-    run = session.get(TrainingRun, command.run)
+    """A trainer takes the run; the adapter gets the first free revision of its alias.
+
+    Raises NotFound, VersionConflict (another trainer was faster), AlreadyDone (the run is over).
+    """
+    run = session.get(TrainingRun, command.run, command.expected_version)
     run.start(command.worker, _free_name(run.alias, session), at=session.now())
     return session.save(run)
 
 
 def progress(command: RecordProgress, session: Session) -> Written:
+    """Raises NotFound, LeaseLost (taken over), AlreadyDone (the run is over)."""
     run = session.get(TrainingRun, command.run)
     run.progress(command.epoch, command.progress, at=session.now())
     return session.save(run)
 
 
 def complete(command: CompleteTraining, session: Session) -> Written:
-    """Ends the run and registers its adapter, in one transaction."""
+    """Ends the run and registers its adapter, in one transaction. Raises NotFound, LeaseLost, AlreadyDone."""
     run = session.get(TrainingRun, command.run)
     trained = command.adapter
     run.complete(command.epoch, trained, at=session.now())
@@ -111,6 +118,7 @@ def complete(command: CompleteTraining, session: Session) -> Written:
 
 
 def fail(command: FailTraining, session: Session) -> Written:
+    """Raises NotFound, LeaseLost (taken over), AlreadyDone (the run is over)."""
     run = session.get(TrainingRun, command.run)
     run.fail(command.epoch, command.reason, at=session.now())
     return session.save(run)

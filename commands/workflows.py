@@ -26,9 +26,12 @@ class RequestWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class StartWorkflow:
+    """`expected_version`: where the run stood when it was found without a worker, so that of two takers one wins."""
+
     run: UUID
     worker: str
     cast: tuple[CastMember, ...]
+    expected_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +96,45 @@ class Requesting:
 
 
 def start(command: StartWorkflow, session: Session) -> Written:
-    run = session.get(Workflow, command.run)
+    """A worker takes the run, or takes it over.
+
+    Raises NotFound, VersionConflict (another worker was faster), AlreadyDone (the run is over).
+    """
+    run = session.get(Workflow, command.run, command.expected_version)
     run.start(command.worker, command.cast, at=session.now())
     return session.save(run)
 
 
 def record_step(command: RecordStep, session: Session) -> Written:
+    """Raises NotFound, LeaseLost (taken over), AlreadyDone (the run is over)."""
     run = session.get(Workflow, command.run)
     run.record_step(command.epoch, command.step, at=session.now())
     return session.save(run)
 
 
 def cast_ballot(command: CastBallot, session: Session) -> Written:
+    """Raises NotFound, LeaseLost (taken over), AlreadyDone (the run is over), Invalid (unknown steps)."""
     run = session.get(Workflow, command.run)
     run.cast_ballot(command.epoch, command.ballot, at=session.now())
     return session.save(run)
 
 
 def complete(command: CompleteWorkflow, session: Session) -> Written:
+    """Raises NotFound, LeaseLost (taken over), AlreadyDone (the run is over)."""
     run = session.get(Workflow, command.run)
     run.complete(command.epoch, at=session.now())
     return session.save(run)
 
 
 def fail(command: FailWorkflow, session: Session) -> Written:
+    """Raises NotFound, LeaseLost (taken over), AlreadyDone (the run is over)."""
     run = session.get(Workflow, command.run)
     run.fail(command.epoch, command.reason, at=session.now())
     return session.save(run)
 
 
 def stop(command: StopWorkflow, session: Session) -> Written:
+    """Raises NotFound, VersionConflict, AlreadyDone when the run is over."""
     run = session.get(Workflow, command.run, command.expected_version)
     run.stop(command.reason, at=session.now())
     return session.save(run)

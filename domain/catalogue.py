@@ -8,6 +8,7 @@ from uuid import UUID
 from eventsourcing.domain import AggregateEvent, BaseAggregate
 
 from domain.dataset import Dataset
+from domain.events import topic_of
 from domain.lora_adapter import LoraAdapter
 from domain.preference import Preference
 from domain.roster import AgentRoster
@@ -43,3 +44,8 @@ def schema_version(event_type: type[AggregateEvent]) -> int:
 def aggregate_topic(topic: str) -> str:
     """The aggregate that an event's topic belongs to: `workflow` of `workflow.requested`."""
     return topic.partition(".")[0]
+
+
+def topics_of(aggregate: type[BaseAggregate[UUID]]) -> tuple[str, ...]:
+    """The topics of all its events, for readers of the log who want these alone."""
+    return tuple(topic for topic in EVENT_TYPES if aggregate_topic(topic) == topic_of(aggregate))

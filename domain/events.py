@@ -63,6 +63,17 @@ class Recorded:
         """The stable name, e.g. `workflow.requested`."""
         return topic_of(type(self.event))
 
+    def followed_by(self, actor: Actor, command_id: UUID | None = None) -> Envelope:
+        """The envelope of what the actor does because of this event: part of the same request, trace and project."""
+        return Envelope(
+            actor=actor,
+            correlation_id=self.envelope.correlation_id,
+            command_id=command_id,
+            causation_id=self.event_id,
+            traceparent=self.envelope.traceparent,
+            project=self.envelope.project,
+        )
+
 
 def topic_of(event_type: type) -> str:
     """The stable topic that a class of aggregate or event is stored under."""

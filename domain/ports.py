@@ -13,7 +13,7 @@ from eventsourcing.domain import BaseAggregate
 
 from domain.events import Envelope, Recorded
 from domain.model_call import Message, ModelCall
-from domain.ranking import Ballot, Outcome
+from domain.ranking import Ballot
 from domain.roster import AgentSpec
 from domain.training import Progress, TrainedAdapter, TrainingJob
 
@@ -116,8 +116,8 @@ class Agent(Protocol):
     async def score(self, conversation: Sequence[Message]) -> ModelCall:
         """How likely this agent, under its own system message and adapter, finds the assistant's turns."""
 
-    async def compare(self, question: str) -> tuple[ModelCall, Outcome]:
-        """Its verdict on two answers, shown in `question` as A (first) and B (second)."""
+    async def compare(self, question: str) -> ModelCall:
+        """Its verdict on two answers, shown in `question` as A and B; `domain.verdict` reads it from the output."""
 
 
 class ModelUnavailable(Exception):
@@ -154,6 +154,9 @@ class DatasetFiles(Protocol):
     def path(self, id: UUID) -> Path:
         """Where that dataset lies, or would."""
 
+    def holds(self, id: UUID, sha256: str) -> bool:
+        """Whether that dataset lies there, whole, with that hash (hex)."""
+
 
 class Trainer(Protocol):
     """Turns a dataset into an adapter."""
@@ -165,6 +168,13 @@ class Trainer(Protocol):
 
         Raises TrainingCancelled or TrainingFailed.
         """
+
+
+class Workers(Protocol):
+    """Which workers are there."""
+
+    def alive(self, worker: str) -> bool:
+        """Whether that worker gave a sign of life lately."""
 
 
 class WorkQueue(Protocol):

@@ -236,7 +236,7 @@ class TrainingRun(BaseAggregate[UUID]):
         self.trigger_event(self.Started, worker=worker, epoch=self.epoch + 1, adapter_name=name, timestamp=at)
 
     def progress(self, epoch: int, progress: Progress, at: datetime) -> None:
-        """Keeps a step's metrics. A step already seen (after a resume) changes nothing. Raises LeaseLost, AlreadyDone."""
+        """Keeps a step's metrics. A step seen before changes nothing. Raises LeaseLost, AlreadyDone."""
         self._must_hold(epoch)
         if progress.step > self.step:
             self.trigger_event(self.Progressed, epoch=epoch, progress=progress, timestamp=at)

@@ -1,0 +1,135 @@
+"""Whenever a training run was requested, or its trainer is gone, train.
+
+One run at a time in a trainer's process; the others wait. A run that was taken over goes on from the trainer's
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID, uuid5
+
+from loguru import logger
+
+from commands.policies.held_training import HeldTraining
+from commands.policies.patience import patiently
+from commands.training import StartTraining
+from domain.errors import AlreadyDone, VersionConflict
+from domain.events import Actor, Recorded
+from domain.ports import EventLog, Execute, Trainer, Workers
+from domain.training import TrainingCancelled, TrainingFailed, TrainingJob, TrainingRun
+
+ENDINGS = (TrainingRun.Completed, TrainingRun.Failed, TrainingRun.Cancelled)
+POLL_SECONDS = 0.5
+
+
+class RunTraining:
+    """Trains what it is offered. `dataset_file` finds (or rebuilds) a dataset's file, e.g. `BuildDataset.ensure`;
+    `worker` is the name under which this process gives its signs of life."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        execute: Execute,
+        trainer: Trainer,
+        dataset_file: Callable[[UUID], Path],
+        workers: Workers,
+        worker: str,
+        actor: Actor,
+    ) -> None:
+        self._log = log
+        self._execute = execute
+        self._trainer = trainer
+        self._dataset_file = dataset_file
+        self._workers = workers
+        self._worker = worker
+        self._actor = actor
+        self._waiting: asyncio.Queue[UUID] = asyncio.Queue()
+        self._known: set[UUID] = set()
+
+    def offer(self, run: UUID) -> None:
+        """News or the sweep found that run. To be called on the event loop; a run that waits already is ignored."""
+        if run not in self._known:
+            self._known.add(run)
+            self._waiting.put_nowait(run)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. The training under way then keeps its checkpoint, for whoever takes it over."""
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                run = await asyncio.wait_for(self._waiting.get(), POLL_SECONDS)
+                await self._train_or_put_back(run, stop)
+
+    async def _train_or_put_back(self, run: UUID, stop: asyncio.Event) -> None:
+        try:
+            await asyncio.to_thread(self.train, run, stop.is_set)
+        except Exception:
+            logger.exception("training run {} is put back, and tried again after those that wait", run)
+            self._waiting.put_nowait(run)
+        else:
+            self._known.discard(run)
+
+    def train(self, run: UUID, stopping: Callable[[], bool]) -> None:
+        """Trains to the end, unless the run is over or another living trainer has it. Blocks.
+
+        Raises only what outlasts minutes of patience with the store.
+        """
+        match patiently(lambda: self._take(run)):
+            case [
+                Recorded(event=TrainingRun.Requested() as requested),
+                *_,
+                Recorded(event=TrainingRun.Started(epoch=epoch, adapter_name=adapter_name)) as started,
+            ]:
+                held = HeldTraining(self._log, self._execute, self._actor, run, epoch, started)
+                self._train(requested, adapter_name, held, stopping)
+
+    def _train(
+        self,
+        requested: TrainingRun.Requested,
+        adapter_name: str,
+        held: HeldTraining,
+        stopping: Callable[[], bool],
+    ) -> None:
+        run = requested.originator_id
+        try:
+            file = patiently(lambda: self._dataset_file(requested.dataset_id))
+            job = TrainingJob(
+                run_id=run,
+                adapter_name=adapter_name,
+                dataset_id=requested.dataset_id,
+                dataset_file=str(file),
+                dataset_sha256=requested.dataset_sha256,
+                position=requested.position,
+                base_model=requested.base_model,
+                config=requested.config,
+            )
+            adapter = self._trainer.train(job, held.progress, lambda: stopping() or held.lost())
+        except TrainingCancelled as ended:
+            logger.info("training run {} ends here: {}", run, ended)
+        except TrainingFailed as failure:
+            held.fail(str(failure))
+        except Exception as error:
+            logger.exception("training run {} failed", run)
+            held.fail(f"{type(error).__name__}: {error}")
+        else:
+            held.complete(adapter)
+
+    def _take(self, run: UUID) -> list[Recorded]:
+        """The run's events up to our taking it; none where it is not ours to take."""
+        history = self._log.history(run)
+        starts = [recorded.event for recorded in history if isinstance(recorded.event, TrainingRun.Started)]
+        if not history or any(isinstance(recorded.event, ENDINGS) for recorded in history):
+            return []
+        if starts and starts[-1].worker != self._worker and self._workers.alive(starts[-1].worker):
+            return []
+        version = len(history)
+        envelope = history[0].followed_by(self._actor, uuid5(run, f"start/{version}/{self._worker}"))
+        try:
+            written = self._execute(StartTraining(run, self._worker, expected_version=version), envelope)
+        except (VersionConflict, AlreadyDone) as faster:
+            logger.info("training run {} is not ours: {}", run, faster)
+            return []
+        return list(self._log.history(run)[: written.version])
