@@ -75,7 +75,7 @@ class Keeper:
         )
 
     def step(self) -> None:
-        """Look at the process and do what is due. Raises EmbeddedError or OSError where it never became ready."""
+        """Look at the process and do what is due. Raises EmbeddedError where it never became ready."""
         match self._state:
             case State.WAITING:
                 self._spawn()
@@ -99,7 +99,7 @@ class Keeper:
         self._enter(State.STARTING)
         try:
             self.process.spawn()
-        except (EmbeddedError, OSError) as error:
+        except EmbeddedError as error:
             if not self.was_ready:
                 raise
             self._back_off(error)

@@ -16,7 +16,7 @@ from adapters.embedded import orphans
 from adapters.embedded.disk import require_space
 from adapters.embedded.errors import BinariesMissing, EmbeddedError, FolderUnusable, OrphanRemains, PortTaken
 from adapters.embedded.files import write_private
-from adapters.embedded.locks import OwnerLock
+from adapters.embedded.locks import OwnerLock, owner_of
 from adapters.embedded.ports import LOOPBACK, free_port, is_free
 from adapters.embedded.process import Launch, ManagedProcess
 
@@ -26,33 +26,36 @@ SPACE_TO_RUN = 32 * 2**20
 class EmbeddedNats(ManagedProcess):
     """Keeps everything under `folder`: the JetStream store, the token (0600) and the port.
 
-    With `port` None the first start picks a free one. It is kept for the restarts that follow, so that clients
-    reconnect, and taken again by the next owner of the folder if it is still free then.
+    With `port` None or 0 it picks a free one. It is kept for the restarts that follow, so that clients reconnect, and
+    taken again by the next owner of the folder if it is still free then.
     """
 
     def __init__(self, folder: Path, log: Path, port: int | None = None) -> None:
         super().__init__("nats", log)
         self.folder = folder.absolute()
-        self.port = port
+        self.port = port or None
         self._lock = OwnerLock(self.folder / "lock")
 
     @property
     def url(self) -> str:
-        """`nats://TOKEN@127.0.0.1:PORT`, known from the first spawn on."""
+        """`nats://TOKEN@127.0.0.1:PORT`, whether the server runs yet or not, and in any process."""
+        self._make_folder()
         if self.port is None:
-            raise EmbeddedError("nats has no URL before it has a port: start it first.")
+            self.port = self._decided_port()
         return f"nats://{self._token()}@{LOOPBACK}:{self.port}"
 
     def prepare(self) -> Launch:
         program = _program()
-        self._own_folder()
+        self._make_folder()
+        if not self._lock.held:
+            self._lock.acquire()
         require_space(self.folder, SPACE_TO_RUN)
         self._end_orphans()
         if self.port is None:
-            self.port = self._remembered_port() or free_port()
+            self.port = self._decided_port()
         if not is_free(self.port):
             raise PortTaken(self.name, self.port)
-        write_private(self.folder / "port", str(self.port))
+        write_private(self._port_file, str(self.port))
         write_private(self._configuration, self._settings())
         return Launch([str(program), "-c", str(self._configuration)], dict(os.environ), death_signal=SIGTERM)
 
@@ -81,6 +84,10 @@ class EmbeddedNats(ManagedProcess):
         return self.folder / "nats.conf"
 
     @property
+    def _port_file(self) -> Path:
+        return self.folder / "port"
+
+    @property
     def _server_name(self) -> str:
         return f"caravan-{os.getpid()}"
 
@@ -96,15 +103,12 @@ class EmbeddedNats(ManagedProcess):
             ]
         )
 
-    def _own_folder(self) -> None:
-        if self._lock.held:
-            return
+    def _make_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.chmod(0o700)
         except OSError as error:
             raise FolderUnusable(f"{self.folder} cannot be used: {error}. Choose another data folder.") from error
-        self._lock.acquire()
 
     def _token(self) -> str:
         file = self.folder / "token"
@@ -112,10 +116,15 @@ class EmbeddedNats(ManagedProcess):
             write_private(file, secrets.token_urlsafe(32))
         return file.read_text().strip()
 
-    def _remembered_port(self) -> int | None:
-        file = self.folder / "port"
-        port = int(file.read_text()) if file.exists() else None
-        return port if port and is_free(port) else None
+    def _decided_port(self) -> int:
+        """The port of the server that runs, else the last one's while it is free, else a free one to remember."""
+        last = int(self._port_file.read_text()) if self._port_file.exists() else None
+        runs_elsewhere = not self._lock.held and owner_of(self._lock.path) is not None
+        if last and (runs_elsewhere or is_free(last)):
+            return last
+        port = free_port()
+        write_private(self._port_file, str(port))
+        return port
 
     def _end_orphans(self) -> None:
         """We hold the lock, so whoever still runs on our configuration has lost its owner."""

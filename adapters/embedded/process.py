@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
@@ -75,22 +76,27 @@ class ManagedProcess(ABC):
         return self._process.pid if self._process and self._process.returncode is None else None
 
     def spawn(self) -> None:
-        """Start the process, and do not wait until it is ready.
+        """Start the process, and do not wait until it is ready. Raises EmbeddedError.
 
         It runs in a session of its own, so that Ctrl-C in a terminal reaches whoever looks after it alone.
         """
-        launch = self.prepare()
-        uid, gid = (launch.account.uid, launch.account.gid) if launch.account else (STAY, STAY)
-        with self.log.open() as output:
-            self._process = subprocess.Popen(
-                tethered(launch.argv, launch.death_signal, uid, gid),
-                env=dict(launch.env),
-                cwd=launch.cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        try:
+            launch = self.prepare()
+            uid, gid = (launch.account.uid, launch.account.gid) if launch.account else (STAY, STAY)
+            with self.log.open() as output:
+                self._process = subprocess.Popen(
+                    tethered(launch.argv, launch.death_signal, uid, gid),
+                    env=dict(launch.env),
+                    cwd=launch.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            if error.errno == ENOSPC:
+                raise DiskFull(self.log.path.parent) from error
+            raise ProcessFailed(self.name, f"cannot be started: {error}", tail="") from error
 
     def exit_code(self) -> int | None:
         """None while it runs; minus the signal's number where a signal ended it."""

@@ -72,6 +72,14 @@ def test_the_next_owner_takes_the_same_port_and_token(server: EmbeddedNats, tmp_
         assert successor.url == server.url
 
 
+def test_its_url_is_known_before_it_runs_and_to_others_while_it_runs(server: EmbeddedNats, tmp_path: Path):
+    elsewhere = EmbeddedNats(server.folder, tmp_path / "nats.log")
+    announced = elsewhere.url
+    server.start()
+    assert server.url == announced
+    assert EmbeddedNats(server.folder, tmp_path / "nats.log").url == announced
+
+
 def test_a_second_owner_is_refused_and_told_who_the_first_is(server: EmbeddedNats, tmp_path: Path):
     server.start()
     with pytest.raises(FolderInUse) as refused:

@@ -148,7 +148,7 @@ def test_a_second_owner_is_refused_and_told_who_the_first_is(server: EmbeddedPos
 def test_a_stale_pid_file_never_harms_the_program_that_has_the_pid_now(server: EmbeddedPostgres):
     account = server.cluster.account
     drop = {"user": account.uid, "group": account.gid} if account else {}
-    bystander = subprocess.Popen(["sleep", "60"], **drop)  # type: ignore[call-overload]
+    bystander = subprocess.Popen(["sleep", "60"], **drop)
     pid_file = server.cluster.data / "postmaster.pid"
     pid_file.write_text(f"{bystander.pid}\n{server.cluster.data}\n1700000000\n5432\n")
     try:
@@ -163,7 +163,7 @@ def test_a_stale_pid_file_never_harms_the_program_that_has_the_pid_now(server: E
 def test_an_orphaned_server_of_this_very_folder_is_shut_down_first(server: EmbeddedPostgres):
     launch = server.prepare()
     drop = {"user": launch.account.uid, "group": launch.account.gid, "extra_groups": []} if launch.account else {}
-    orphan = subprocess.Popen(launch.argv, env=launch.env, cwd="/", stderr=subprocess.DEVNULL, **drop)  # type: ignore[call-overload]
+    orphan = subprocess.Popen(launch.argv, env=launch.env, cwd="/", stderr=subprocess.DEVNULL, **drop)
     eventually(server.is_ready)
     _record(server, "by the orphan")
     server.release()

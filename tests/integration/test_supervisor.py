@@ -42,7 +42,7 @@ def folder() -> Iterator[Path]:
 
 def python(folder: Path, name: str, code: str, **options: object) -> Child:
     log = folder / "logs" / f"{name}.log"
-    return Child(name, [sys.executable, "-c", code], env=os.environ, log=log, **options)  # type: ignore[arg-type]
+    return Child(name, [sys.executable, "-c", code], env=os.environ, log=log, **options)
 
 
 def supervisor(folder: Path, *processes: ManagedProcess) -> Supervisor:
@@ -144,6 +144,34 @@ def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(folder: Path):
     assert stubborn.exit_code() == -signal.SIGKILL
 
 
+def test_a_second_ctrl_c_kills_what_does_not_stop(folder: Path):
+    stubborn = (
+        "import os, signal, sys; from pathlib import Path;"
+        "from adapters.embedded.process import Child; from adapters.embedded.supervisor import Supervisor;"
+        "folder = Path(sys.argv[1]);"
+        "deaf = ['sh', '-c', 'trap : TERM; echo deaf; while :; do sleep 1; done'];"
+        "log = folder / 'logs' / 'deaf.log';"
+        "child = Child('deaf', deaf, env=os.environ, log=log, grace=600, ready=lambda: 'deaf' in log.read_text());"
+        "Supervisor([child], folder / 'run').run()"
+    )
+    started = subprocess.Popen([sys.executable, "-c", stubborn, str(folder)])
+    eventually(lambda: running(folder))
+    deaf = child(folder, "deaf").pid
+    assert deaf is not None
+    started.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        started.wait(1)
+    started.send_signal(signal.SIGINT)
+    assert started.wait(10) == 0
+    assert not lives(deaf)
+
+
+def test_a_command_that_is_not_there_is_named(folder: Path):
+    missing = Child("ui", ["caravan-has-no-such-program"], env=os.environ, log=folder / "ui.log", ready=lambda: False)
+    with pytest.raises(ProcessFailed, match="cannot run caravan-has-no-such-program"), missing:
+        pass
+
+
 def test_children_stop_in_the_reverse_order_of_their_start(folder: Path):
     told: list[str] = []
     processes = [python(folder, name, SLEEP) for name in ("one", "two", "three")]
@@ -174,7 +202,6 @@ def test_a_log_that_has_grown_too_large_is_set_aside_at_the_next_start(folder: P
     assert worker.log.path.with_name("worker.log.1").stat().st_size == 3 * 2**22
 
 
-@pytest.mark.slow
 async def test_postgres_and_nats_killed_9_come_back_with_their_data_under_the_same_urls(folder: Path):
     postgres = EmbeddedPostgres(folder / "postgres", folder / "logs" / "postgres.log")
     nats = EmbeddedNats(folder / "nats", folder / "logs" / "nats.log")
@@ -197,7 +224,6 @@ async def test_postgres_and_nats_killed_9_come_back_with_their_data_under_the_sa
         await client.close()
 
 
-@pytest.mark.slow
 def test_a_supervisor_killed_9_takes_its_processes_with_it_and_its_successor_starts(folder: Path):
     killed = in_a_process_of_its_own(folder)
     before = running(folder)
