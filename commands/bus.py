@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
+
+from uuid_utils.compat import uuid7
 
 from domain.errors import CommandReused
 from domain.events import Envelope
@@ -37,12 +40,16 @@ class CommandBus:
     def execute(self, command: object, envelope: Envelope) -> Written:
         """Decides and saves. A command id seen before answers as it did then and changes nothing.
 
+        A command without an id gets one, so that a reply lost at COMMIT is told from a conflict.
+
         Raises what the handler raises, CommandReused for a known command id with another fingerprint, and
         ConcurrentWrite when the aggregate is contended beyond reason.
         """
         handle = self._handlers[type(command)]
+        command_id = envelope.command_id or uuid7()
+        envelope = replace(envelope, command_id=command_id)
         for attempt in range(ATTEMPTS):
-            if done := self._earlier(envelope):
+            if done := self._earlier(command_id, envelope.fingerprint):
                 return done
             try:
                 return handle(command, self._open_session(envelope))
@@ -51,10 +58,11 @@ class CommandBus:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _earlier(self, envelope: Envelope) -> Written | None:
-        if envelope.command_id is None or not (seen := self._log.outcome(envelope.command_id)):
+    def _earlier(self, command_id: UUID, fingerprint: bytes | None) -> Written | None:
+        seen = self._log.outcome(command_id)
+        if seen is None:
             return None
-        written, fingerprint = seen
-        if fingerprint != envelope.fingerprint:
+        written, first_fingerprint = seen
+        if first_fingerprint != fingerprint:
             raise CommandReused("this Idempotency-Key was used for another request; choose a new one")
         return written

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
+from domain.errors import VersionConflict
 from domain.ports import RosterFormat, Session, Written
 from domain.roster import ROSTER_ID, AgentRoster
 
@@ -30,6 +31,8 @@ class Revising:
         digest = sha256(command.text.encode()).hexdigest()
         roster = session.find(AgentRoster, ROSTER_ID)
         if roster is None:
+            if command.expected_revision:
+                raise VersionConflict(command.expected_revision, 0)
             roster = AgentRoster.begin(command.text, digest, agents, command.reason, at=session.now())
         else:
             roster.must_be_at(command.expected_revision)

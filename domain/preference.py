@@ -141,16 +141,16 @@ class Preference(BaseAggregate[UUID]):
         )
 
     def annotate(self, verdict: Verdict, note: str, at: datetime) -> None:
-        """An opinion on the pair as proposed. It replaces the one before and forgets nothing.
+        """An opinion on the pair as proposed. It replaces the one before and forgets nothing; the same verdict again is
+        a second opinion, perhaps another person's, and is kept too.
 
         Raises AlreadyDone when the preference was withdrawn, Invalid for `edited` (that is what `revise` records).
         """
         self._must_stand()
         if verdict is Verdict.EDITED:
             raise Invalid("an edit needs the new texts")
-        if verdict is not self.verdict:
-            pair = self.proposed.under(verdict)
-            self.trigger_event(self.Annotated, verdict=verdict, pair=pair, note=note, timestamp=at)
+        pair = self.proposed.under(verdict)
+        self.trigger_event(self.Annotated, verdict=verdict, pair=pair, note=note, timestamp=at)
 
     def revise(self, chosen: str, rejected: str | None, note: str, at: datetime) -> None:
         """Rewrites the last message of the chosen completion, and of the rejected one where given.

@@ -56,16 +56,18 @@ class RankedPair:
 
 
 def ranked_pairs(strengths: Mapping[UUID, float], ballots: Sequence[Ballot]) -> list[RankedPair]:
-    """Every pair of answers that the ballots tell apart, surest first. Ties make no pair.
+    """Every pair of answers that the ballots tell apart, surest first. Ties make no pair, and neither do ballots that
+    nobody could read.
 
     `strengths`: the Bradley-Terry strength (log-odds) of each answer, over all ballots of the task.
     """
     pairs = []
+    readable = [ballot for ballot in ballots if ballot.outcome is not Outcome.UNPARSEABLE]
     for one, other in combinations(sorted(strengths), 2):
         chosen, rejected = (one, other) if strengths[one] >= strengths[other] else (other, one)
         margin = strengths[chosen] - strengths[rejected]
         probability = 1 / (1 + math.exp(-margin))
-        seen = tuple(b.id for b in ballots if {b.first, b.second} == {one, other})
+        seen = tuple(b.id for b in readable if {b.first, b.second} == {one, other})
         if seen and probability >= TIE_PROBABILITY:
             pairs.append(RankedPair(chosen, rejected, margin, probability, seen))
     return sorted(pairs, key=lambda pair: -pair.margin)

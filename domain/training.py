@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +12,16 @@ from uuid import UUID
 from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
 from domain.errors import AlreadyDone, DomainError, Invalid, LeaseLost
+
+_COUNTS = (
+    "steps",
+    "batch_size",
+    "gradient_accumulation",
+    "max_length",
+    "lora_rank",
+    "lora_alpha",
+    "max_pairs",
+)
 
 
 class TrainingState(StrEnum):
@@ -59,17 +70,24 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raises Invalid for a value that no training can use."""
-        for name in ("steps", "batch_size", "gradient_accumulation", "max_length", "lora_rank", "max_pairs"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise Invalid(f"{name} must be at least 1")
-        if self.learning_rate <= 0 or self.beta <= 0:
-            raise Invalid("learning_rate and beta must be above 0")
+        for name in ("learning_rate", "beta"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise Invalid(f"{name} must be a number above 0")
         if not 0 <= self.lora_dropout < 1:
             raise Invalid("lora_dropout must lie in [0, 1)")
         if self.precision not in ("bf16", "fp32"):
             raise Invalid("precision is bf16 or fp32")
         if not self.loss or len(self.loss) != len(self.loss_weights):
             raise Invalid("loss and loss_weights must have the same length, at least 1")
+        if not all(map(math.isfinite, self.loss_weights)):
+            raise Invalid("loss_weights must be numbers")
+        if not self.target_modules:
+            raise Invalid("target_modules must name at least one module, e.g. q_proj")
+        if not 0 <= self.seed < 2**32:
+            raise Invalid("seed must lie in [0, 2**32)")
 
 
 @dataclass(frozen=True, slots=True)

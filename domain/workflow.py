@@ -163,9 +163,11 @@ class Workflow(BaseAggregate[UUID]):
         max_tokens: int | None,
         at: datetime,
     ) -> Self:
-        """Asks for a run. Raises Invalid for a task without turns or with an empty one."""
+        """Asks for a run. Raises Invalid for a task without turns or with an empty one, and for an agent named twice."""
         if not task.turns or not all(turn.strip() for turn in task.turns):
             raise Invalid("a task needs at least one turn, and no turn may be empty")
+        if len(set(agents)) < len(agents):
+            raise Invalid("an agent takes part once; name each one once")
         if max_tokens is not None and max_tokens < 1:
             raise Invalid("max_tokens must be at least 1")
         return cls._create(
@@ -201,9 +203,12 @@ class Workflow(BaseAggregate[UUID]):
             self.trigger_event(self.StepRecorded, epoch=epoch, step=step, timestamp=at)
 
     def cast_ballot(self, epoch: int, ballot: Ballot, at: datetime) -> None:
-        """Keeps a ballot, the unparseable ones too. A repeat changes nothing. Raises LeaseLost or AlreadyDone."""
+        """Keeps a ballot, the unparseable ones too. A repeat changes nothing.
+
+        Raises LeaseLost, AlreadyDone, or Invalid for a ballot on or by steps that the run did not record.
+        """
         self._must_hold(epoch)
-        if not set(ballot.steps) <= self.steps:
+        if not {ballot.first, ballot.second, *ballot.steps} <= self.steps:
             raise Invalid("a ballot names steps that the run did not record")
         if ballot.id not in self.ballots:
             self.trigger_event(self.BallotCast, epoch=epoch, ballot=ballot, timestamp=at)
