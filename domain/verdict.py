@@ -1,0 +1,50 @@
+"""A verdict: what a judge is told to answer when it is shown two answers, A and B, and how its words are read.
+
+Read from the recorded output and from nothing else, so that a run taken over reads the same verdict again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from domain.ranking import Outcome
+
+KEY = "better"
+OUTCOMES = {"a": Outcome.FIRST, "b": Outcome.SECOND, "tie": Outcome.TIE}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {KEY: {"type": "string", "enum": ["A", "B", "tie"]}},
+    "required": [KEY],
+    "additionalProperties": False,
+}
+"""JSON schema of a verdict, for endpoints that hold an answer to one."""
+
+INSTRUCTION = (
+    'Which answer is better, A or B? Reply with JSON only: {"better": "A"}, {"better": "B"}, '
+    'or {"better": "tie"} when they are as good as each other.'
+)
+
+_JSON_OBJECT = re.compile(r"\{[^{}]*\}")
+_BARE = re.compile(r"\W*(?:(?:the )?better(?: answer)?(?: is)?|answer|response|verdict)?\W*(A|B|tie)\W*", re.IGNORECASE)
+
+
+def outcome_of(output: str) -> Outcome:
+    """What the judge said. Unparseable where that is not plain: a verdict is never guessed.
+
+    Understood are the JSON object that was asked for, wherever it stands, and a reply of nothing but `A`, `B` or
+    `tie`, perhaps introduced by "Answer" or "The better answer is". A reply that says two things says nothing.
+    """
+    said = {verdict for found in _JSON_OBJECT.findall(output) if (verdict := _in_json(found))}
+    if not said and (bare := _BARE.fullmatch(output)):
+        said = {OUTCOMES[bare[1].lower()]}
+    return said.pop() if len(said) == 1 else Outcome.UNPARSEABLE
+
+
+def _in_json(text: str) -> Outcome | None:
+    try:
+        verdict = json.loads(text).get(KEY)
+    except json.JSONDecodeError:
+        return None
+    return OUTCOMES.get(verdict.strip().lower()) if isinstance(verdict, str) else None
