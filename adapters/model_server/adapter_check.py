@@ -1,0 +1,168 @@
+"""Deciding whether a folder holds a LoRA adapter that is safe to load. It is hostile until proven otherwise.
+
+Two files are read and nothing else: adapter_config.json, from which only known settings are taken, and
+adapter_model.safetensors, whose tensors must be exactly those that the settings imply for the base model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from peft import LoraConfig
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor
+
+from adapters.model_server.errors import AdapterRefused
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+HARMLESS_SUFFIXES = {".json", ".jsonl", ".md", ".safetensors", ".txt", ".jinja"}
+MAX_CONFIG_BYTES = 64 * 2**10
+MAX_WEIGHTS_BYTES = 256 * 2**20
+MAX_RANK = 256
+
+LayerShapes = Mapping[str, tuple[int, int]]
+"""Each linear layer that an adapter may change, by its name in the base model: (features out, features in)."""
+
+
+class LoraSettings(BaseModel):
+    """The settings of adapter_config.json that are honoured. All others must have PEFT's default value."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    peft_type: Literal["LORA"]
+    task_type: Literal["CAUSAL_LM"] | None = None
+    base_model_name_or_path: str
+    r: int = Field(ge=1, le=MAX_RANK)
+    lora_alpha: float = Field(gt=0, le=4 * MAX_RANK, allow_inf_nan=False)
+    use_rslora: bool = False
+    target_modules: Annotated[list[str], Field(min_length=1, max_length=16)]
+
+    def peft_config(self) -> LoraConfig:
+        """PEFT's form of it, made of the honoured settings alone."""
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            inference_mode=True,
+            r=self.r,
+            lora_alpha=self.lora_alpha,  # type: ignore[arg-type]  # PEFT divides by it, and takes floats
+            use_rslora=self.use_rslora,
+            target_modules=self.target_modules,
+        )
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A folder that passed. `fingerprint` begins the SHA-256 of its weights; `key` that of weights and config."""
+
+    name: str
+    folder: Path
+    settings: LoraSettings
+    fingerprint: str
+    key: str
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights as they were when checked. Raises AdapterRefused where the file has changed since."""
+        weights = _read(self.folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
+        if _fingerprint(weights) != self.fingerprint:
+            raise AdapterRefused(f"adapter {self.name!r} changed while it was being loaded; ask again")
+        return load_safetensors(weights)
+
+
+def check_adapter(folder: Path, base_name: str, layers: LayerShapes) -> Adapter:
+    """The adapter in `folder`. Raises AdapterRefused, saying which rule it breaks."""
+    try:
+        _check_files(folder)
+        config = _read(folder / CONFIG_FILE, MAX_CONFIG_BYTES)
+        settings = _check_config(config, base_name, layers)
+        weights = _read(folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
+        _check_weights(weights, settings, layers)
+    except _Broken as reason:
+        raise AdapterRefused(f"adapter {folder.name!r} is refused: {reason}") from reason
+    return Adapter(folder.name, folder, settings, _fingerprint(weights), _fingerprint(weights + config))
+
+
+class _Broken(Exception):
+    """A rule that the folder breaks."""
+
+
+def _check_files(folder: Path) -> None:
+    if folder.is_symlink():
+        raise _Broken("its folder is a symbolic link")
+    for entry in folder.iterdir():
+        if entry.is_symlink() or not entry.is_file():
+            raise _Broken(f"{entry.name} is not a plain file")
+        if entry.suffix not in HARMLESS_SUFFIXES:
+            raise _Broken(f"{entry.name} does not belong into an adapter; only safetensors and texts do")
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        # O_NOFOLLOW, O_NONBLOCK: what was a plain file a moment ago may be a link or a pipe now.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise _Broken(f"{path.name} cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _Broken(f"{path.name} is not a plain file")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise _Broken(f"{path.name} is larger than {limit} bytes")
+    return content
+
+
+def _check_config(config: bytes, base_name: str, layers: LayerShapes) -> LoraSettings:
+    try:
+        settings = LoraSettings.model_validate_json(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _Broken(f"{CONFIG_FILE}: {place}: {first['msg']}".replace(": : ", ": ")) from error
+    if Path(settings.base_model_name_or_path).name != base_name:
+        raise _Broken(f"it was trained for {settings.base_model_name_or_path!r}, and this is {base_name!r}")
+    unknown = set(settings.target_modules) - {name.rpartition(".")[2] for name in layers}
+    if unknown:
+        raise _Broken(f"target_modules names layers that the model does not have: {sorted(unknown)}")
+    for setting, value in (settings.model_extra or {}).items():
+        if value and setting not in _WITHOUT_EFFECT and value != _PEFT_DEFAULTS.get(setting):
+            raise _Broken(f"{CONFIG_FILE}: {setting} is not supported")
+    return settings
+
+
+_PEFT_DEFAULTS: dict[str, Any] = asdict(LoraConfig())
+_WITHOUT_EFFECT = {"inference_mode", "peft_version", "lora_dropout", "revision"}
+
+
+def _check_weights(weights: bytes, settings: LoraSettings, layers: LayerShapes) -> None:
+    try:
+        tensors = load_safetensors(weights)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise _Broken(f"{WEIGHTS_FILE} is not a safetensors file: {error}") from error
+    expected = dict(_expected_tensors(settings, layers))
+    if tensors.keys() != expected.keys():
+        odd = min(tensors.keys() ^ expected.keys())
+        raise _Broken(f"{WEIGHTS_FILE} lacks, or should not have, the tensor {odd}")
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != expected[name]:
+            raise _Broken(f"{name} has the shape {tuple(tensor.shape)}, not {expected[name]}")
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise _Broken(f"{name} holds something other than finite floating point numbers")
+
+
+def _expected_tensors(settings: LoraSettings, layers: LayerShapes) -> Iterator[tuple[str, tuple[int, int]]]:
+    for name, (features_out, features_in) in layers.items():
+        if name.rpartition(".")[2] in settings.target_modules:
+            yield f"base_model.model.{name}.lora_A.weight", (settings.r, features_in)
+            yield f"base_model.model.{name}.lora_B.weight", (features_out, settings.r)
+
+
+def _fingerprint(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

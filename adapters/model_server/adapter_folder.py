@@ -1,0 +1,70 @@
+"""The folder whose sub-folders are the served adapters. It is looked at anew each time: no restart is needed."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+from adapters.model_server.adapter_check import CONFIG_FILE, Adapter, LayerShapes, check_adapter
+from adapters.model_server.errors import AdapterRefused, ModelNotFound
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}(@[0-9]{1,9})?")
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class AdapterFolder:
+    """Adapters by name. A folder is checked once, and again when any of its files changes. Thread-safe."""
+
+    def __init__(self, folder: Path, base_name: str, layers: LayerShapes) -> None:
+        self._folder = folder
+        self._base_name = base_name
+        self._layers = layers
+        self._checked: dict[str, tuple[Signature, Adapter | AdapterRefused]] = {}
+        self._lock = threading.Lock()
+
+    def adapters(self) -> list[Adapter]:
+        """Those that can be asked for now, by name."""
+        return [checked for name in self._names() if isinstance(checked := self._check(name), Adapter)]
+
+    def find(self, name: str) -> Adapter:
+        """Raises ModelNotFound, or AdapterRefused where there is a folder that must not be loaded."""
+        if name not in self._names():
+            raise ModelNotFound(f"there is no model {name!r}; GET /v1/models lists those there are", "model")
+        checked = self._check(name)
+        if isinstance(checked, AdapterRefused):
+            raise AdapterRefused(checked.message, "model")
+        return checked
+
+    def _names(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in self._folder.iterdir()
+            if NAME.fullmatch(entry.name) and (entry / CONFIG_FILE).exists()
+        )
+
+    def _check(self, name: str) -> Adapter | AdapterRefused:
+        with self._lock:
+            try:
+                signature = _signature(self._folder / name)
+            except OSError as error:
+                return AdapterRefused(f"adapter {name!r} cannot be read: {error.strerror}")
+            known = self._checked.get(name)
+            if known and known[0] == signature:
+                return known[1]
+            checked: Adapter | AdapterRefused
+            try:
+                checked = check_adapter(self._folder / name, self._base_name, self._layers)
+            except AdapterRefused as refusal:
+                checked = refusal
+            self._checked[name] = (signature, checked)
+            return checked
+
+
+def _signature(folder: Path) -> Signature:
+    """Changes whenever a file of the folder does."""
+    stats = ((entry.name, entry.lstat()) for entry in sorted(folder.iterdir()))
+    return tuple((name, stat.st_ino, stat.st_size, stat.st_ctime_ns) for name, stat in stats)

@@ -1,0 +1,64 @@
+"""From messages to the token ids that the model reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerFast
+
+from adapters.model_server.errors import BadRequest
+from adapters.model_server.schemas import Message, Tool
+
+TOOLS_INTRODUCTION = (
+    'You can call these functions. To call one, answer with JSON only: {"name": ..., "arguments": {...}}'
+)
+
+
+class PromptWriter:
+    """Renders the model's own chat template. Thread-safe."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._tokenizer = tokenizer
+        # transformers' own __call__ sets padding and truncation on the shared tokenizer, which threads must not.
+        self._encoder = tokenizer.backend_tokenizer
+        self._template_shows_tools = "tools" in (tokenizer.get_chat_template() or "")
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
+        """The conversation up to where the assistant begins to answer. Raises BadRequest."""
+        conversation = [_plain(message) for message in messages]
+        definitions: list[Any] = [tool.model_dump() for tool in tools]
+        if definitions and not self._template_shows_tools:
+            conversation = _introduced(conversation, definitions)
+        try:
+            text = self._tokenizer.apply_chat_template(
+                conversation, tools=definitions or None, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise BadRequest(f"the model's chat template refuses these messages: {error}", "messages") from error
+        return self.answer(str(text))
+
+    def answer(self, text: str) -> list[int]:
+        """A text as the assistant would write it, without an end token."""
+        ids: list[int] = self._encoder.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def _plain(message: Message) -> dict[str, str]:
+    calls = [
+        json.dumps({"name": call.function.name, "arguments": call.function.arguments})
+        for call in message.tool_calls or []
+    ]
+    role = "system" if message.role == "developer" else message.role
+    return {"role": role, "content": "\n".join(filter(None, [message.text, *calls]))}
+
+
+def _introduced(conversation: list[dict[str, str]], definitions: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """The conversation with the functions described in its system message."""
+    lines = [TOOLS_INTRODUCTION, *(json.dumps(definition["function"]) for definition in definitions)]
+    if conversation[0]["role"] == "system":
+        first, *rest = conversation
+        return [{"role": "system", "content": "\n".join([first["content"], *lines])}, *rest]
+    return [{"role": "system", "content": "\n".join(lines)}, *conversation]
