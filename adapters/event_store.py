@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from eventsourcing.application import AggregateNotFoundError, Repository
@@ -74,6 +74,10 @@ class PostgresEventStore:
                 return
             after = rows[-1]["notification_id"]
             limit = None if limit is None else limit - len(rows)
+
+    def decode(self, row: Mapping[str, Any]) -> Recorded:
+        """The event in such a row. Raises UnknownEvent or ValidationError."""
+        return recorded(row)
 
     def history(self, id: UUID) -> Sequence[Recorded]:
         """One aggregate's events, in order; empty when there is none."""
@@ -154,7 +158,7 @@ class PostgresSession:
         return Written(first.id, first.version, recordings[-1].notification.id)
 
 
-def envelope_of(row: DictRow) -> Envelope:
+def envelope_of(row: Mapping[str, Any]) -> Envelope:
     """The envelope in a row of `stored_events`."""
     subject, kind = row["actor_subject"], row["actor_kind"]
     return Envelope(
@@ -168,7 +172,7 @@ def envelope_of(row: DictRow) -> Envelope:
     )
 
 
-def recorded(row: DictRow) -> Recorded:
+def recorded(row: Mapping[str, Any]) -> Recorded:
     """The event in a row of `stored_events`. Raises UnknownEvent or ValidationError."""
     event = event_from(row["topic"], json.loads(row["state"]), row["originator_id"], row["originator_version"])
     return Recorded(row["notification_id"], event, envelope_of(row), row["recorded_at"])

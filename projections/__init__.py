@@ -1,6 +1,31 @@
 """What happened, shaped for reading: each table, its fold and its queries side by side."""
 
-from sqlalchemy import MetaData
+from projections import (
+    agent_rosters,
+    ballots,
+    checkpoints,
+    datasets,
+    dpo_annotations,
+    interaction_log,
+    lora_adapters,
+    training_metrics,
+    training_runs,
+    workflow_runs,
+)
+from projections.projector import Projector
+from projections.tables import METADATA
 
-METADATA = MetaData()
-"""The tables of all read models, as Alembic compares them with the database."""
+ALL: tuple[Projector, ...] = (
+    workflow_runs.PROJECTOR,
+    interaction_log.PROJECTOR,
+    ballots.PROJECTOR,
+    dpo_annotations.PROJECTOR,
+    datasets.PROJECTOR,
+    training_runs.PROJECTOR,
+    training_metrics.PROJECTOR,
+    lora_adapters.PROJECTOR,
+    agent_rosters.PROJECTOR,
+)
+"""Every read model there is."""
+
+__all__ = ["ALL", "METADATA", "checkpoints"]

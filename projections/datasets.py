@@ -1,0 +1,93 @@
+"""One row a dataset: what it was made from, and what came out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Connection, Integer, Table, Text, Uuid, select
+
+from domain.dataset import Dataset
+from domain.events import Recorded
+from projections.paging import LIMIT, Page, one, page
+from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp, topics_of
+from projections.tables import METADATA, Json, Moment, position, version
+
+
+class DatasetState(StrEnum):
+    REQUESTED = "requested"
+    BUILT = "built"
+
+
+TABLE = Table(
+    "datasets",
+    METADATA,
+    Column("dataset_id", Uuid, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("filter", Json, nullable=False),
+    Column("pairs", Integer),
+    Column("annotated", Integer),
+    Column("sha256", Text),
+    Column("size", BigInteger),
+    Column("requested_at", Moment, nullable=False),
+    Column("built_at", Moment),
+    Column("actor", Text, nullable=False),
+    Column("correlation_id", Uuid, nullable=False),
+    version(),
+    position(),
+)
+"""`as_of` is the last position that the dataset knows of; `size` in bytes."""
+
+
+def fold(row: Row | None, recorded: Recorded) -> Row | None:
+    """The dataset after this event."""
+    event = recorded.event
+    if isinstance(event, Dataset.Requested):
+        return _requested(event, recorded)
+    return row and row | _change(recorded) | stamp(recorded)
+
+
+def _requested(event: Dataset.Requested, recorded: Recorded) -> Row:
+    return {
+        "dataset_id": event.originator_id,
+        "state": DatasetState.REQUESTED.value,
+        "as_of": event.position,
+        "filter": plain(event.filter),
+        "pairs": None,
+        "annotated": None,
+        "sha256": None,
+        "size": None,
+        "requested_at": recorded.recorded_at,
+        "built_at": None,
+        **origin(recorded),
+        **stamp(recorded),
+    }
+
+
+def _change(recorded: Recorded) -> Row:
+    match recorded.event:
+        case Dataset.Built(pairs=pairs, annotated=annotated, sha256=sha256, size=size):
+            return {
+                "state": DatasetState.BUILT.value,
+                "pairs": pairs,
+                "annotated": annotated,
+                "sha256": sha256,
+                "size": size,
+                "built_at": recorded.recorded_at,
+            }
+        case _:
+            return {}
+
+
+PROJECTOR = Projector(TABLE, topics_of(Dataset), aggregate_id, fold)
+
+
+def find(db: Connection, dataset_id: UUID) -> Row | None:
+    """One dataset."""
+    return one(db, select(TABLE).where(TABLE.c.dataset_id == dataset_id))
+
+
+def datasets(db: Connection, cursor: str | None = None, limit: int = LIMIT) -> Page:
+    """All datasets, the newest first."""
+    return page(db, select(TABLE), TABLE.c.dataset_id, cursor, limit)

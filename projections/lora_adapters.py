@@ -1,0 +1,144 @@
+"""One row a LoRA adapter: its passport, and which adapter an alias means now."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    func,
+    select,
+)
+
+from domain.events import Recorded
+from domain.lora_adapter import LoraAdapter
+from projections.paging import LIMIT, Page, one, page
+from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp, topics_of
+from projections.tables import METADATA, Json, Moment, position, version
+
+
+class AdapterState(StrEnum):
+    """`promoted`: was put to use at least once; `in_use` in a list says whether it is the one now."""
+
+    REGISTERED = "registered"
+    PROMOTED = "promoted"
+    RETIRED = "retired"
+
+
+TABLE = Table(
+    "lora_adapters",
+    METADATA,
+    Column("adapter_id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("passport", Json, nullable=False),
+    Column("registered_at", Moment, nullable=False),
+    Column("registered_position", BigInteger, nullable=False),
+    Column("promoted_at", Moment),
+    Column("promoted_position", BigInteger),
+    Column("retired_at", Moment),
+    Column("reason", Text),
+    Column("actor", Text, nullable=False),
+    Column("correlation_id", Uuid, nullable=False),
+    version(),
+    position(),
+    Index("lora_adapters_name_idx", "name", unique=True),
+    Index("lora_adapters_registered_idx", "registered_position", unique=True),
+    Index("lora_adapters_promoted_idx", "alias", "promoted_position"),
+)
+"""`promoted_*` are those of the last promotion; `reason` is the one given with the last promotion or retirement."""
+
+
+def fold(row: Row | None, recorded: Recorded) -> Row | None:
+    """The adapter after this event."""
+    event = recorded.event
+    if isinstance(event, LoraAdapter.Registered):
+        return _registered(event, recorded)
+    return row and row | _change(recorded) | stamp(recorded)
+
+
+def _registered(event: LoraAdapter.Registered, recorded: Recorded) -> Row:
+    return {
+        "adapter_id": event.originator_id,
+        "name": event.name,
+        "alias": event.passport.alias,
+        "revision": event.passport.revision,
+        "state": AdapterState.REGISTERED.value,
+        "passport": plain(event.passport),
+        "registered_at": recorded.recorded_at,
+        "registered_position": recorded.position,
+        "promoted_at": None,
+        "promoted_position": None,
+        "retired_at": None,
+        "reason": None,
+        **origin(recorded),
+        **stamp(recorded),
+    }
+
+
+def _change(recorded: Recorded) -> Row:
+    match recorded.event:
+        case LoraAdapter.Promoted(reason=reason):
+            return {
+                "state": AdapterState.PROMOTED.value,
+                "promoted_at": recorded.recorded_at,
+                "promoted_position": recorded.position,
+                "reason": reason,
+            }
+        case LoraAdapter.Retired(reason=reason):
+            return {"state": AdapterState.RETIRED.value, "retired_at": recorded.recorded_at, "reason": reason}
+        case _:
+            return {}
+
+
+PROJECTOR = Projector(TABLE, topics_of(LoraAdapter), aggregate_id, fold)
+
+
+def find(db: Connection, name: str) -> Row | None:
+    """One adapter, by its name `alias@revision`, with `in_use`."""
+    return one(db, _with_use().where(TABLE.c.name == name))
+
+
+def adapters(
+    db: Connection,
+    alias: str | None = None,
+    state: AdapterState | None = None,
+    cursor: str | None = None,
+    limit: int = LIMIT,
+) -> Page:
+    """Adapters of an alias or in a state (None: all), the newest first, each with `in_use`."""
+    query = _with_use()
+    if alias is not None:
+        query = query.where(TABLE.c.alias == alias)
+    if state is not None:
+        query = query.where(TABLE.c.state == state.value)
+    return page(db, query, TABLE.c.registered_position, cursor, limit)
+
+
+def promoted(db: Connection, alias: str) -> str | None:
+    """The adapter that the alias means: the one promoted last that is not retired; None where there is none."""
+    query = select(TABLE.c.name).where(TABLE.c.alias == alias, TABLE.c.state == AdapterState.PROMOTED.value)
+    return db.execute(query.order_by(TABLE.c.promoted_position.desc()).limit(1)).scalar()
+
+
+def _with_use() -> Select[Row]:
+    other = TABLE.alias("other")
+    last = (
+        select(func.max(other.c.promoted_position))
+        .where(other.c.alias == TABLE.c.alias, other.c.state == AdapterState.PROMOTED.value)
+        .scalar_subquery()
+    )
+    in_use: ColumnElement[bool] = and_(TABLE.c.state == AdapterState.PROMOTED.value, TABLE.c.promoted_position == last)
+    return select(TABLE, in_use.label("in_use"))

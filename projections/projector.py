@@ -1,0 +1,74 @@
+"""A projector: a table and the pure fold that keeps it. The engine does the reading, the writing and the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Table
+
+from domain.catalogue import EVENT_TYPES, aggregate_topic
+from domain.events import Recorded, topic_of
+
+Row = dict[str, Any]
+Fold = Callable[[Row | None, Recorded], Row | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Projector:
+    """Folds the events of `topics` into the rows of `table`. `key` says which row an event belongs to; `fold` gives
+    that row after the event, from the row before it (None: there is none). Both are pure."""
+
+    table: Table
+    topics: tuple[str, ...]
+    key: Callable[[Recorded], Any]
+    fold: Fold
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def primary_key(self) -> Column[Any]:
+        """One column; the engine loads rows by it."""
+        (column,) = self.table.primary_key.columns
+        return column
+
+
+def topics_of(aggregate: type) -> tuple[str, ...]:
+    """The topics of all the aggregate's events."""
+    return tuple(topic for topic in EVENT_TYPES if aggregate_topic(topic) == topic_of(aggregate))
+
+
+def aggregate_id(recorded: Recorded) -> UUID:
+    """The key of a table with one row an aggregate."""
+    return recorded.event.originator_id
+
+
+def stamp(recorded: Recorded) -> Row:
+    """What an event leaves in its aggregate's row, whatever else it says."""
+    return {"version": recorded.event.originator_version, "position": recorded.position}
+
+
+def origin(recorded: Recorded) -> Row:
+    """Who asked for an aggregate, and in what context."""
+    envelope = recorded.envelope
+    return {"actor": envelope.actor.subject, "correlation_id": envelope.correlation_id}
+
+
+def plain(value: Any) -> Any:
+    """A value of the domain as a jsonb column gives it back, so that a row looks the same before and after storage."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    match value:
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case UUID():
+            return str(value)
+        case Enum():
+            return value.value
+        case _:
+            return value

@@ -1,0 +1,65 @@
+"""How the read models stand: for operators, and for those who want to read what they have just written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, func, select
+
+from projections import ALL
+from projections.checkpoints import CHECKPOINTS, PARKED_EVENTS
+from projections.paging import LIMIT, Page, page, tally
+from projections.projector import Projector
+
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One projector. `lag` counts positions up to the log's head, its own events or not; `parked` the events that it
+    could not take; `moved_at` is None before it first ran."""
+
+    name: str
+    checkpoint: int
+    lag: int
+    parked: int
+    moved_at: datetime | None
+
+
+def status(engine: Engine, head: int) -> list[Status]:
+    """Every projector, against the log's `head`."""
+    at = select(CHECKPOINTS.c.projector, CHECKPOINTS.c.position, CHECKPOINTS.c.moved_at)
+    with engine.connect() as db:
+        checkpoints = {name: (position, moved_at) for name, position, moved_at in db.execute(at)}
+        parked = tally(db, PARKED_EVENTS.c.projector)
+    return [_status(projector, head, checkpoints, parked) for projector in ALL]
+
+
+def _status(
+    projector: Projector, head: int, checkpoints: dict[str, tuple[int, datetime]], parked: dict[str, int]
+) -> Status:
+    position, moved_at = checkpoints.get(projector.name, (0, None))
+    lag = max(0, head - position)
+    return Status(projector.name, position, lag, parked.get(projector.name, 0), moved_at)
+
+
+def parked_events(db: Connection, projector: str, cursor: str | None = None, limit: int = LIMIT) -> Page:
+    """What the projector could not take, the newest first, each with the error."""
+    query = select(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector)
+    return page(db, query, PARKED_EVENTS.c.position, cursor, limit)
+
+
+def wait_for(engine: Engine, names: Collection[str], position: int, timeout: float) -> bool:
+    """Blocks until these projectors have come to `position`; False when they have not within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    behind = select(func.count()).where(CHECKPOINTS.c.projector.in_(names), CHECKPOINTS.c.position >= position)
+    while True:
+        with engine.connect() as db:
+            if db.execute(behind).scalar_one() == len(set(names)):
+                return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)

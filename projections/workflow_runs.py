@@ -1,0 +1,164 @@
+"""One row a workflow run: what was asked, who works on it, how far it is and what it has cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Select, Table, Text, Uuid, select
+
+from domain.events import Recorded
+from domain.ranking import Outcome
+from domain.workflow import State, Workflow
+from projections.paging import LIMIT, Page, one, page, tally
+from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp, topics_of
+from projections.tables import METADATA, Json, Moment, position, version
+
+TABLE = Table(
+    "workflow_runs",
+    METADATA,
+    Column("run_id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("batch", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("turns", Integer, nullable=False),
+    Column("max_tokens", Integer),
+    Column("state", Text, nullable=False),
+    Column("agents", Json, nullable=False),
+    Column("roster_revision", Integer, nullable=False),
+    Column("cast", Json, nullable=False),
+    Column("worker", Text),
+    Column("epoch", Integer, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("ballots", Integer, nullable=False),
+    Column("unparseable", Integer, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("requested_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("reason", Text),
+    Column("actor", Text, nullable=False),
+    Column("correlation_id", Uuid, nullable=False),
+    version(),
+    position(),
+    Index("workflow_runs_state_idx", "state", "run_id"),
+    Index("workflow_runs_batch_idx", "batch", "run_id"),
+    Index("workflow_runs_agents_idx", "agents", postgresql_using="gin"),
+)
+"""`task` is the task's first turn, `turns` how many it has. `started_at` is when the first worker took the run."""
+
+
+def fold(row: Row | None, recorded: Recorded) -> Row | None:
+    """The run after this event."""
+    event = recorded.event
+    if isinstance(event, Workflow.Requested):
+        return _requested(event, recorded)
+    return row and row | _change(row, recorded) | stamp(recorded)
+
+
+def _requested(event: Workflow.Requested, recorded: Recorded) -> Row:
+    return {
+        "run_id": event.originator_id,
+        "kind": event.kind,
+        "batch": event.batch,
+        "task": event.task.turns[0],
+        "ref": event.task.ref,
+        "category": event.task.category,
+        "turns": len(event.task.turns),
+        "max_tokens": event.max_tokens,
+        "state": State.REQUESTED.value,
+        "agents": plain(event.agents),
+        "roster_revision": event.roster_revision,
+        "cast": [],
+        "worker": None,
+        "epoch": 0,
+        "steps": 0,
+        "ballots": 0,
+        "unparseable": 0,
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "requested_at": recorded.recorded_at,
+        "started_at": None,
+        "finished_at": None,
+        "reason": None,
+        **origin(recorded),
+        **stamp(recorded),
+    }
+
+
+def _change(row: Row, recorded: Recorded) -> Row:
+    match recorded.event:
+        case Workflow.Started(worker=worker, epoch=epoch, cast=cast):
+            started_at = row["started_at"] or recorded.recorded_at
+            state = State.RUNNING.value
+            return {"state": state, "worker": worker, "epoch": epoch, "cast": plain(cast), "started_at": started_at}
+        case Workflow.StepRecorded(step=step):
+            usage = step.call.usage
+            return {
+                "steps": row["steps"] + 1,
+                "input_tokens": row["input_tokens"] + usage.input_tokens,
+                "output_tokens": row["output_tokens"] + usage.output_tokens,
+            }
+        case Workflow.BallotCast(ballot=ballot):
+            unparseable = row["unparseable"] + (ballot.outcome is Outcome.UNPARSEABLE)
+            return {"ballots": row["ballots"] + 1, "unparseable": unparseable}
+        case Workflow.Completed():
+            return {"state": State.COMPLETED.value, "finished_at": recorded.recorded_at}
+        case Workflow.Failed(reason=reason):
+            return {"state": State.FAILED.value, "finished_at": recorded.recorded_at, "reason": reason}
+        case Workflow.Stopped(reason=reason):
+            return {"state": State.STOPPED.value, "finished_at": recorded.recorded_at, "reason": reason}
+        case _:
+            return {}
+
+
+PROJECTOR = Projector(TABLE, topics_of(Workflow), aggregate_id, fold)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which runs to list; None: all. `since` and `until` (excluded) bound the time of the request."""
+
+    state: State | None = None
+    kind: str | None = None
+    batch: str | None = None
+    agent: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def find(db: Connection, run_id: UUID) -> Row | None:
+    """One run."""
+    return one(db, select(TABLE).where(TABLE.c.run_id == run_id))
+
+
+def runs(db: Connection, wanted: Filter = Filter(), cursor: str | None = None, limit: int = LIMIT) -> Page:
+    """Runs, the newest first."""
+    return page(db, _matching(wanted), TABLE.c.run_id, cursor, limit)
+
+
+def counts(db: Connection, batch: str | None = None) -> dict[str, int]:
+    """How many runs are in each state, of a batch or of all."""
+    found = tally(db, TABLE.c.state, *([] if batch is None else [TABLE.c.batch == batch]))
+    return {state.value: found.get(state.value, 0) for state in State}
+
+
+def _matching(wanted: Filter) -> Select[Row]:
+    query = select(TABLE)
+    if wanted.state is not None:
+        query = query.where(TABLE.c.state == wanted.state.value)
+    if wanted.kind is not None:
+        query = query.where(TABLE.c.kind == wanted.kind)
+    if wanted.batch is not None:
+        query = query.where(TABLE.c.batch == wanted.batch)
+    if wanted.agent is not None:
+        query = query.where(TABLE.c.agents.contains([wanted.agent]))
+    if wanted.since is not None:
+        query = query.where(TABLE.c.requested_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(TABLE.c.requested_at < wanted.until)
+    return query
