@@ -163,7 +163,7 @@ class Workflow(BaseAggregate[UUID]):
         max_tokens: int | None,
         at: datetime,
     ) -> Self:
-        """Asks for a run. Raises Invalid for a task without turns or with an empty one, and for an agent named twice."""
+        """Asks for a run. Raises Invalid for a task without turns, an empty turn, and an agent named twice."""
         if not task.turns or not all(turn.strip() for turn in task.turns):
             raise Invalid("a task needs at least one turn, and no turn may be empty")
         if len(set(agents)) < len(agents):
