@@ -19,6 +19,7 @@ from pathlib import Path
 
 from adapters.dpo_failures import why_it_raised
 from adapters.dpo_job import read_job
+from adapters.dpo_pairs import heaviest, read_pairs
 from adapters.embedded.locks import OwnerLock
 
 LOCK_PATIENCE_SECONDS = 30
@@ -37,16 +38,18 @@ def main(job_file: Path, report_fd: int) -> int:
 
     try:
         job = read_job(job_file)
+        dataset = read_pairs(Path(job.job.dataset_file), job.job.dataset_sha256)
+        pairs = heaviest(dataset, job.job.config.max_pairs)
         OwnerLock(job.folder / "lock").acquire(LOCK_PATIENCE_SECONDS)
         # Imported here because it takes seconds, in which a cancellation must be heard.
         from adapters.dpo_training import train
 
-        train(job, report, stopping=lambda: bool(stop_requests))
+        train(job, pairs, report, stopping=lambda: bool(stop_requests))
     except BrokenPipeError:
         return 1
     except Exception as error:
-        traceback.print_exc()
         report(failed=why_it_raised(error))
+        traceback.print_exc()  # second, because on a full disk it fails too
         return 1
     return 0
 

@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of
 from adapters.dpo_failures import Diverged, NoGpu
 from adapters.dpo_job import DpoJob
-from adapters.dpo_pairs import BadDataset, heaviest, read_pairs, weighted_order
+from adapters.dpo_pairs import BadDataset, WeightedPair, weighted_order
 from adapters.lora_passport import Metrics, Passport
 from domain.training import Progress
 
@@ -40,11 +40,10 @@ Report = Callable[..., None]
 """Tells the parent one thing by its name: `report(progress={...})`."""
 
 
-def train(job: DpoJob, report: Report, stopping: Callable[[], bool]) -> None:
+def train(job: DpoJob, pairs: Sequence[WeightedPair], report: Report, stopping: Callable[[], bool]) -> None:
     """Goes on from the last whole checkpoint, to the end or until asked to stop."""
     began = time.monotonic()
     config = job.job.config
-    pairs = heaviest(read_pairs(Path(job.job.dataset_file), job.job.dataset_sha256), config.max_pairs)
     set_seed(config.seed)
     trainer = WeightedDPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(
