@@ -43,7 +43,7 @@ def every(db: Connection, query: Select[Any]) -> list[Row]:
 def tally(db: Connection, column: ColumnElement[str], *where: ColumnElement[bool]) -> dict[str, int]:
     """How many rows there are of each value of `column`."""
     query = select(column, func.count()).where(*where).group_by(column)
-    return dict(db.execute(query).tuples().all())
+    return dict(db.execute(query).all())
 
 
 def page(

@@ -90,11 +90,14 @@ def call(output: str, score: float | None = None) -> ModelCall:
     )
 
 
+TASK = Task(("Write a haiku about rain.", "Now about snow."), "haiku-1", "writing")
+
+
 def _run(name: str) -> Workflow:
     return Workflow.request(
         id=id_of(name),
         kind="mutual_ranking",
-        task=Task(("Write a haiku about rain.", "Now about snow."), "haiku-1", "writing"),
+        task=TASK,
         roster_revision=2,
         agents=("ada", "bob"),
         batch="first",
