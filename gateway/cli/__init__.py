@@ -1,0 +1,16 @@
+"""The command line: the same verbs as the API, and one subcommand for each process."""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.cli import demo, doctor, learning, operations, processes, runs, tokens, up
+
+app = typer.Typer(
+    name="caravan",
+    help="A self-improving team of agents, with every step in an event store.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+for module in (demo, up, doctor, runs, learning, tokens, operations, processes):
+    app.add_typer(module.app)

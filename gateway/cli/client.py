@@ -1,0 +1,115 @@
+"""The command line's way to the API: a token, a key for every command, and errors that people can read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+
+from gateway.settings import Settings
+
+RETRY_SECONDS = 20.0
+"""How long to go on asking a gateway that is being restarted."""
+
+Json = dict[str, Any]
+
+
+class ApiError(Exception):
+    """The gateway refused, or could not be reached. The text is for the person at the terminal."""
+
+
+class Api:
+    """One gateway, one token. Every command carries an Idempotency-Key, so that repeating it is harmless."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+        )
+        self._url = url
+
+    def get(self, path: str, **query: object) -> Json:
+        """The answer's JSON. `query` values that are None are left out. Raises ApiError."""
+        return cast(Json, self.send("GET", path, params=_given(query)).json())
+
+    def post(self, path: str, body: object = None, **headers: str) -> Json:
+        """Sends a command once, however often it must be repeated. Raises ApiError."""
+        return cast(Json, self.send("POST", path, json=body, headers=_keyed(headers)).json())
+
+    def delete(self, path: str, **query: object) -> Json:
+        """Raises ApiError."""
+        return cast(Json, self.send("DELETE", path, params=_given(query), headers=_keyed({})).json())
+
+    def pages(self, path: str, **query: object) -> Iterator[Json]:
+        """Every item of a list, page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, cursor=cursor, **query)
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    @contextmanager
+    def stream(self, path: str, **query: object) -> Iterator[httpx.Response]:
+        """Server-sent events, as they come. Raises ApiError where they are refused."""
+        headers = {"Accept": "text/event-stream"}
+        with self._http.stream("GET", path, params=_given(query), headers=headers, timeout=None) as response:
+            if not response.is_success:
+                response.read()
+            yield _checked(response)
+
+    def send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Goes on through a gateway's restart. Raises ApiError with the problem's own words."""
+        deadline = time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                response = self._http.request(method, path, **request)
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    raise ApiError(f"no gateway answers at {self._url}; start one with `caravan up`") from error
+            else:
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                    return _checked(response)
+            time.sleep(0.5)
+
+
+def open_api(settings: Settings) -> Api:
+    """With the token of CARAVAN_TOKEN, else the one that `caravan login` kept. Raises ApiError without any."""
+    token = settings.token or _kept_token(settings.home)
+    if token is None:
+        raise ApiError("no token: set CARAVAN_TOKEN, or run `caravan login` once (the first `caravan up` shows one)")
+    return Api(settings.api_url, token)
+
+
+def credentials_file(home: Path) -> Path:
+    """Where `caravan login` keeps the token, for its owner alone."""
+    return home / "credentials"
+
+
+def _kept_token(home: Path) -> str | None:
+    file = credentials_file(home)
+    return file.read_text().strip() if file.exists() else None
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    try:
+        problem = response.json()
+        text = problem.get("detail") or problem["title"]
+    except (ValueError, KeyError):
+        text = response.text[:500]
+    raise ApiError(f"{text} (HTTP {response.status_code})")
+
+
+def _given(query: Json) -> Json:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _keyed(headers: dict[str, str]) -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid4()), **{name.replace("_", "-"): value for name, value in headers.items()}}

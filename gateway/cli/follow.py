@@ -1,0 +1,44 @@
+"""Waiting and following, for commands that stay until something happened."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import httpx
+
+from gateway.cli.client import Api, ApiError, Json
+
+T = TypeVar("T")
+
+POLL_SECONDS = 1.0
+
+
+def patiently(look: Callable[[], T | None], seconds: float | None = None, what: str = "it") -> T:
+    """Looks once a second until there is something. Raises ApiError after `seconds`, if given."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while (found := look()) is None:
+        if deadline and time.monotonic() > deadline:
+            raise ApiError(f"waited {seconds:.0f} s for {what} in vain; `caravan status` tells what runs")
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+def events(api: Api, after: int, **query: object) -> Iterator[Json]:
+    """Events from a position on, for ever: through lost connections, each exactly once."""
+    while True:
+        try:
+            for event in _stream(api, after, query):
+                after = event["position"]
+                yield event
+        except httpx.TransportError:
+            time.sleep(POLL_SECONDS)
+
+
+def _stream(api: Api, after: int, query: dict[str, Any]) -> Iterator[Json]:
+    with api.stream("/v1/stream", after=after, **query) as response:
+        for line in response.iter_lines():
+            if line.startswith("data:") and (frame := json.loads(line[5:])).get("type") != "heartbeat":
+                yield frame

@@ -1,0 +1,77 @@
+"""How the command line shows things: tables for people, `--json` for scripts, exit codes for both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from adapters.embedded.errors import EmbeddedError
+from domain.errors import DomainError
+from gateway.cli.client import ApiError
+
+console = Console()
+errors = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+REFUSED = 1
+"""The exit code of a command that was refused or failed; 2 is the one of a command line that is wrong."""
+
+
+def show(value: object, as_json: bool, columns: Sequence[str] = ()) -> None:
+    """A list of objects as a table of these columns, one object as its fields; or all of it as JSON."""
+    if as_json:
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    elif isinstance(value, list):
+        console.print(_table(value, columns))
+    elif isinstance(value, Mapping):
+        console.print(_fields(value))
+    else:
+        console.print(value)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Expected errors as one red sentence and exit code 1, never as a traceback."""
+    try:
+        yield
+    except (ApiError, EmbeddedError, DomainError, ConnectionError, FileNotFoundError, PermissionError) as error:
+        errors.print(f"[red]✗[/] {escape(str(error))}", highlight=False)
+        raise typer.Exit(REFUSED) from error
+    except ValidationError as error:
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            errors.print(f"[red]✗[/] setting {where}: {escape(problem['msg'])}", highlight=False)
+        raise typer.Exit(REFUSED) from error
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    return table
+
+
+def _fields(value: Mapping[str, Any]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, field in value.items():
+        table.add_row(f"[bold]{name}[/]", _cell(field))
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict | list):
+        return escape(json.dumps(value, ensure_ascii=False, default=str))
+    return escape(str(value))

@@ -1,0 +1,132 @@
+"""One subcommand for each process, as `caravan up` starts them and as containers run them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import typer
+from loguru import logger
+
+from adapters import schema
+from commands.roster import ReviseRoster
+from domain.events import Actor, ActorKind, Envelope
+from domain.roster import ROSTER_ID
+from gateway.bootstrap import Core, open_core
+from gateway.cli.output import plain_errors
+from gateway.logging import configure_logging
+from gateway.settings import Settings
+from gateway.stack import located
+
+app = typer.Typer()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema, and keep agents.yaml as the first revision where there is none."""
+    with _process("migrate") as settings:
+        schema.upgrade(str(settings.database_url))
+        with open_core(settings) as core:
+            _keep_first_roster(core)
+
+
+@app.command()
+def prepare_model() -> None:
+    """Make the embedded model's files, unless they are there."""
+    from adapters.model_server.weights import prepare_model as prepare
+
+    with _process("prepare-model") as settings:
+        prepare(settings.base_model_dir, lambda stage, done: logger.info("{}: {:.0%}", stage, done))
+
+
+@app.command()
+def model_server() -> None:
+    """Serve the embedded model and its adapters."""
+    from adapters.model_server.server import serve
+
+    with _process("model-server") as settings:
+        serve(
+            host="127.0.0.1",
+            port=settings.model_port,
+            base_dir=settings.base_model_dir,
+            base_name=settings.base_model,
+            adapters_dir=settings.lora_adapters,
+            api_key=str(settings.model_key),
+            threads=settings.model_threads,
+        )
+
+
+@app.command()
+def gateway() -> None:
+    """Serve the HTTP API and the live streams."""
+    import uvicorn
+
+    from gateway.app import create_app
+
+    with _process("gateway") as settings, open_core(settings) as core:
+        uvicorn.run(
+            create_app(core),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+
+
+@app.command()
+def projectors() -> None:
+    """Publish the events to NATS and keep the read models up to date."""
+    from gateway.projectors import run_projectors
+
+    with _process("projectors") as settings, open_core(settings) as core:
+        asyncio.run(run_projectors(core))
+
+
+@app.command()
+def worker() -> None:
+    """Play workflow runs, propose pairs and build datasets."""
+    from gateway.processes import work
+
+    with _process("worker") as settings, open_core(settings) as core:
+        asyncio.run(work(core))
+
+
+@app.command()
+def trainer() -> None:
+    """Train LoRA adapters, one at a time."""
+    from gateway.processes import train
+
+    with _process("trainer") as settings, open_core(settings) as core:
+        asyncio.run(train(core))
+
+
+@app.command()
+def ui() -> None:
+    """Serve the console."""
+    with plain_errors():
+        settings = Settings()
+    from ui.serve import serve
+
+    serve("127.0.0.1", settings.ui_port, settings.api_url)
+
+
+@contextmanager
+def _process(name: str) -> Iterator[Settings]:
+    with plain_errors():
+        settings = located(Settings())
+        configure_logging(settings.log_level, name)
+        logger.info("{} starts", name)
+        yield settings
+        logger.info("{} ends", name)
+
+
+def _keep_first_roster(core: Core) -> None:
+    if core.store.history(ROSTER_ID):
+        return
+    text = core.settings.agents_file.read_text(encoding="utf-8")
+    envelope = Envelope(Actor("first-start", ActorKind.AUTOMATION), correlation_id=uuid4())
+    core.bus.execute(ReviseRoster(text, f"as shipped in {core.settings.agents_file.name}"), envelope)

@@ -1,0 +1,148 @@
+"""`caravan run`, `runs`, `stop` and `logs`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gateway.cli.client import Api, ApiError, open_api
+from gateway.cli.follow import events, patiently
+from gateway.cli.output import AsJson, console, plain_errors, show
+from gateway.settings import Settings
+
+app = typer.Typer()
+
+FINISHED = frozenset({"completed", "failed", "stopped"})
+COLUMNS = ("run_id", "state", "kind", "ref", "batch", "steps", "ballots", "unparseable")
+
+
+@app.command()
+def run(
+    task: Annotated[str | None, typer.Argument(help="The task, as one turn.")] = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(help='A JSON Lines file of tasks, each {"turns": [...], "ref": ..., "category": ...}.'),
+    ] = None,
+    kind: str = "mutual_ranking",
+    agent: Annotated[list[str] | None, typer.Option(help="Only these agents; may be repeated.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Cap of each answer.")] = None,
+    wait: Annotated[bool, typer.Option(help="Stay until every run is finished.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Start a run for one task, or for each task of a file, and show the progress."""
+    if (task is None) == (tasks is None):
+        raise typer.BadParameter("give a task, or a file with --tasks")
+    with plain_errors():
+        wanted = read_tasks(tasks) if tasks else [{"turns": [task]}]
+        api = open_api(Settings())
+        batch = start_batch(api, wanted, kind=kind, agents=agent or [], max_tokens=max_tokens)
+        if wait:
+            with progress_bar() as bar:
+                wait_for_batch(api, batch, len(wanted), bar)
+        runs = list(api.pages("/v1/workflows", batch=batch))
+    show(runs, as_json, COLUMNS)
+    if any(run["state"] == "failed" for run in runs):
+        raise typer.Exit(1)
+
+
+@app.command()
+def runs(state: str | None = None, batch: str | None = None, as_json: AsJson = False) -> None:
+    """List the runs, newest first."""
+    with plain_errors():
+        found = list(open_api(Settings()).pages("/v1/workflows", state=state, batch=batch))
+    show(found, as_json, COLUMNS)
+
+
+@app.command()
+def stop(run: UUID, reason: str = "stopped from the command line", as_json: AsJson = False) -> None:
+    """Stop a run."""
+    with plain_errors():
+        written = open_api(Settings()).post(f"/v1/workflows/{run}/stop", {"reason": reason})
+    show(written, as_json)
+
+
+@app.command()
+def logs(
+    run: Annotated[UUID | None, typer.Option(help="Only this run.")] = None,
+    agent: str | None = None,
+    text: str | None = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is said from now on.")] = False,
+    limit: int = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show what agents said, the newest last."""
+    with plain_errors():
+        api = open_api(Settings())
+        page = api.get("/v1/logs", workflow=run, agent=agent, text=text, limit=limit)
+        entries = page["items"]
+        if as_json and not follow:
+            show(entries, as_json)
+            return
+        for entry in sorted(entries, key=lambda entry: entry["position"]):
+            _say(entry["agent"], entry["phase"], entry["output"])
+        if follow:
+            for event in events(api, after=page["position"], workflow=run, types="workflow.step_recorded"):
+                step = event["data"]["step"]
+                if agent in (None, step["agent"]):
+                    _say(step["agent"], step["phase"], step["call"]["output"])
+
+
+def read_tasks(file: Path) -> list[dict[str, Any]]:
+    """The tasks of a JSON Lines file; `question_id` or the line number serves as `ref`. Raises ApiError."""
+    found = []
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            task = json.loads(line)
+            ref = str(task.get("ref") or task.get("question_id") or number)
+            found.append({"turns": task["turns"], "ref": ref, "category": task.get("category", "")})
+        except (ValueError, KeyError, AttributeError) as error:
+            raise ApiError(f'{file}:{number} is no task; write {{"turns": ["..."]}} on each line') from error
+    if not found:
+        raise ApiError(f"{file} holds no task")
+    return found
+
+
+def start_batch(
+    api: Api, tasks: list[dict[str, Any]], *, kind: str, agents: list[str], max_tokens: int | None, batch: str = ""
+) -> str:
+    """Starts a run for each task, together; returns the batch's name."""
+    batch = batch or f"batch-{uuid4().hex[:12]}"
+    body = {"kind": kind, "tasks": tasks, "agents": agents, "batch": batch, "max_tokens": max_tokens}
+    api.post("/v1/workflows/batch", body)
+    return batch
+
+
+def wait_for_batch(api: Api, batch: str, total: int, bar: Progress) -> list[dict[str, Any]]:
+    """Shows how the runs of a batch come along, and returns them when all are finished."""
+    row = bar.add_task("runs", total=total)
+
+    def finished() -> list[dict[str, Any]] | None:
+        runs = list(api.pages("/v1/workflows", batch=batch, limit=200))
+        done = sum(run["state"] in FINISHED for run in runs)
+        steps = sum(run["steps"] for run in runs)
+        bar.update(row, completed=done, description=f"runs · {steps} steps")
+        return runs if done == total else None
+
+    return patiently(finished)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar with counts, time gone and time left."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+        yield bar
+
+
+def _say(agent: str, phase: str, output: str) -> None:
+    console.print(f"[bold]{escape(agent)}[/] [dim]{escape(phase)}[/] {escape(output)}", highlight=False)

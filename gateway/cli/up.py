@@ -1,0 +1,67 @@
+"""`caravan up`: every process on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+from rich.markup import escape
+
+from adapters.embedded.keeper import State, Status
+from adapters.embedded.supervisor import Supervisor
+from gateway.cli.output import console, plain_errors
+from gateway.cli.tokens import first_admin_token
+from gateway.settings import Settings
+from gateway.stack import prepare_home, processes
+
+app = typer.Typer()
+
+_MARKS = {
+    State.STARTING: "[dim]…[/]",
+    State.RUNNING: "[green]✓[/]",
+    State.DONE: "[green]✓[/]",
+    State.BACKING_OFF: "[yellow]↻[/]",
+    State.STOPPED: "[dim]■[/]",
+}
+
+
+@app.command()
+def up() -> None:
+    """Start every process and keep it running. Ctrl-C stops them all."""
+    with plain_errors():
+        settings = Settings()
+
+        def observe(status: Status) -> None:
+            tell(status)
+            if status.name == "ui" and status.state is State.RUNNING and not status.restarts:
+                welcome(settings, first_admin_token())
+
+        supervise(settings, observe).run()
+
+
+def supervise(settings: Settings, observer: Callable[[Status], None]) -> Supervisor:
+    """The supervisor of everything that these settings call for."""
+    home = prepare_home(settings)
+    return Supervisor(processes(settings), home / "run", observer=observer)
+
+
+def tell(status: Status) -> None:
+    """Says on the terminal what became of a process."""
+    if status.state is State.WAITING:
+        return
+    port = f" on port {status.port}" if status.port and status.state is State.RUNNING else ""
+    console.print(f"{_MARKS[status.state]} {status.name}{port}", highlight=False)
+    if status.failure and status.state is State.BACKING_OFF:
+        console.print(f"  [yellow]{escape(status.failure)}[/]", highlight=False)
+
+
+def welcome(settings: Settings, token: str | None) -> None:
+    """Says where the doors are, and at the very first start gives the administrator's token."""
+    console.print(f"\nconsole  http://127.0.0.1:{settings.ui_port}", highlight=False)
+    console.print(f"API      {settings.api_url}/docs", highlight=False)
+    if token:
+        console.print(f"token    {token}", highlight=False, soft_wrap=True)
+        console.print("         [bold]Keep it: it is shown this once.[/] It is an administrator's.")
+    else:
+        console.print("token    make one with `caravan tokens create NAME --role operator`")
+    console.print("\nCtrl-C stops everything.\n")

@@ -1,0 +1,135 @@
+"""What the worker and the trainer do, wired. Each runs until it is told to stop, and leaves the rest to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from adapters.camel_agents import CamelAgents
+from adapters.nats import News, NewsDesk
+
+from adapters.bradley_terry import BradleyTerry
+from adapters.policy_checkpoints import PolicyCheckpoints
+from adapters.presence import Presence
+from adapters.trl_trainer import TrlTrainer
+from commands.policies.build_dataset import BuildDataset
+from commands.policies.kinds import KINDS
+from commands.policies.propose_pairs import ProposePairs
+from commands.policies.run_training import RunTraining
+from commands.policies.run_workflow import RunWorkflow
+from commands.policies.runner import Policy, PolicyRunner
+from commands.policies.sweep import Sweep
+from domain.events import Actor, ActorKind
+from gateway.bootstrap import Core
+from projections.lookups import PromotedAdapters, RosterRevisions, UnattendedWork
+
+Job = Coroutine[Any, Any, None]
+
+
+async def work(core: Core) -> None:
+    """Plays workflow runs, proposes the pairs that their ballots make, and builds datasets."""
+    settings, store = core.settings, core.store
+    actor = Actor("worker", ActorKind.AUTOMATION)
+    presence, worker = Presence(core.engine), _own_name("worker")
+    runs = RunWorkflow(
+        log=store,
+        execute=core.bus.execute,
+        kinds=KINDS,
+        agents=CamelAgents(settings.embedded_model_url, settings.model_key, settings.base_model_dir),
+        rosters=RosterRevisions(store),
+        adapters=PromotedAdapters(core.engine, store),
+        workers=presence,
+        worker=worker,
+        actor=actor,
+        slots=asyncio.Semaphore(settings.concurrent_runs),
+    )
+    policies = [
+        ProposePairs(store, core.bus.execute, BradleyTerry(), actor).policy,
+        BuildDataset(store, core.dataset_files, core.bus.execute, actor).policy,
+    ]
+    unattended = UnattendedWork(core.engine, store, presence)
+    desk = _desk(core)
+    desk.subscribe("run-workflow", ["events.workflow.requested"], _offering(runs.offer))
+    stop = _stopped_by_signals()
+    with presence.announced(worker):
+        await _together(
+            runs.run(stop),
+            *(_driven(policy, core, desk, stop) for policy in policies),
+            Sweep(unattended.runs_without_worker, runs.offer).run(stop),
+            desk.run(stop),
+        )
+
+
+async def train(core: Core) -> None:
+    """Runs the training runs, one at a time."""
+    settings, store = core.settings, core.store
+    actor = Actor("trainer", ActorKind.AUTOMATION)
+    presence, worker = Presence(core.engine), _own_name("trainer")
+    trainings = RunTraining(
+        log=store,
+        execute=core.bus.execute,
+        trainer=TrlTrainer(
+            settings.base_model_dir, settings.artifacts, settings.home / "training", settings.logs.absolute()
+        ),
+        dataset_file=BuildDataset(store, core.dataset_files, core.bus.execute, actor).ensure,
+        workers=presence,
+        worker=worker,
+        actor=actor,
+    )
+    unattended = UnattendedWork(core.engine, store, presence)
+    desk = _desk(core)
+    desk.subscribe("run-training", ["events.training_run.requested"], _offering(trainings.offer))
+    stop = _stopped_by_signals()
+    with presence.announced(worker):
+        await _together(
+            trainings.run(stop),
+            Sweep(unattended.trainings_without_worker, trainings.offer).run(stop),
+            desk.run(stop),
+        )
+
+
+def _driven(policy: Policy, core: Core, desk: NewsDesk, stop: asyncio.Event) -> Job:
+    """The policy's runner, woken by news of its topics."""
+    runner = PolicyRunner(policy, core.store, PolicyCheckpoints(core.engine))
+
+    async def wake(news: Sequence[News]) -> None:
+        runner.wake()
+
+    desk.subscribe(policy.name.replace("_", "-"), [f"events.{topic}" for topic in policy.topics], wake)
+    return runner.run(stop)
+
+
+def _offering(offer: Callable[[UUID], None]) -> Callable[[Sequence[News]], Job]:
+    async def heed(news: Sequence[News]) -> None:
+        for item in news:
+            offer(item.aggregate_id)
+
+    return heed
+
+
+async def _together(*jobs: Job) -> None:
+    """Until all end. One that fails ends the others, and the process: the supervisor starts it afresh."""
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job)
+
+
+def _desk(core: Core) -> NewsDesk:
+    return NewsDesk(str(core.settings.nats_url))
+
+
+def _stopped_by_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _own_name(role: str) -> str:
+    """Unlike any other process's, past ones included: a restarted worker is another worker."""
+    return f"{role}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"

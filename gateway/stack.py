@@ -1,0 +1,122 @@
+"""What `caravan up` runs: the embedded servers that are needed, the schema, and every process of ours."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from adapters.embedded.errors import FolderUnusable
+from adapters.embedded.files import write_private
+from adapters.embedded.nats_server import EmbeddedNats
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.process import Child, ManagedProcess
+from adapters.embedded.readiness import answers
+from gateway.settings import Settings
+
+MODEL_KEY = "model-key"
+
+
+def prepare_home(settings: Settings) -> Path:
+    """The data folder, for its owner alone. Raises FolderUnusable."""
+    home = settings.home.absolute()
+    try:
+        for folder in (home, home / "logs", home / "run", home / "models"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home.chmod(0o700)
+    except OSError as error:
+        raise FolderUnusable(f"{home} cannot be made: {error}. Set CARAVAN_HOME to a folder of yours.") from error
+    return home
+
+
+def located(settings: Settings) -> Settings:
+    """The settings with the embedded servers' addresses filled in where no external ones are given.
+
+    Works in any process on this machine, whether the servers run yet or not.
+    """
+    home = prepare_home(settings)
+    found: dict[str, object] = {"model_key": settings.model_key or _model_key(home)}
+    if settings.database_url is None:
+        found["database_url"] = embedded_postgres(settings).url()
+    if settings.nats_url is None:
+        found["nats_url"] = embedded_nats(settings).url
+    return settings.model_copy(update=found)
+
+
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
+    """This data folder's own PostgreSQL."""
+    return EmbeddedPostgres(settings.home / "postgres", settings.logs / "postgres.log")
+
+
+def embedded_nats(settings: Settings) -> EmbeddedNats:
+    """This data folder's own nats-server."""
+    return EmbeddedNats(settings.home / "nats", settings.logs / "nats.log", settings.nats_port)
+
+
+def processes(settings: Settings) -> list[ManagedProcess]:
+    """In the order of their start. `migrate` and `prepare-model` are tasks: what follows waits for their end."""
+    ours = located(settings)
+    servers: list[ManagedProcess] = []
+    if settings.database_url is None:
+        servers.append(embedded_postgres(settings))
+    if settings.nats_url is None:
+        servers.append(embedded_nats(settings))
+    model = [
+        _child(ours, "prepare-model", restart=False, ready_timeout=600),
+        _child(ours, "model-server", port=ours.model_port, ready_timeout=180),
+    ]
+    return [
+        *servers,
+        _child(ours, "migrate", restart=False),
+        _child(ours, "gateway", port=ours.port),
+        _child(ours, "projectors"),
+        *(model if settings.model_url is None else []),
+        _child(ours, "worker"),
+        _child(ours, "trainer"),
+        _child(ours, "ui", port=ours.ui_port),
+    ]
+
+
+_PROBES = {"gateway": "/health/live", "model-server": "/health/live", "ui": "/_stcore/health"}
+
+
+def _child(
+    settings: Settings, name: str, *, restart: bool = True, port: int | None = None, ready_timeout: float = 60
+) -> Child:
+    probe = _PROBES.get(name)
+    return Child(
+        name,
+        [sys.executable, "-m", "gateway.cli", name],
+        env=_environment(settings),
+        log=settings.logs.absolute() / f"{name}.log",
+        ready=answers(f"http://127.0.0.1:{port}{probe}") if probe else None,
+        restart=restart,
+        port=port,
+        ready_timeout=ready_timeout,
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    given = settings.model_dump(mode="json", exclude_none=True, exclude={"database_url", "nats_url"})
+    return {
+        **os.environ,
+        **{f"CARAVAN_{name.upper()}": str(value) for name, value in given.items()},
+        "DATABASE_URL": str(settings.database_url),
+        "NATS_URL": str(settings.nats_url),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _model_key(home: Path) -> str:
+    file = home / MODEL_KEY
+    if not file.exists():
+        write_private(file, secrets.token_urlsafe(32))
+    return file.read_text()
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown: no user, no password, no token."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
