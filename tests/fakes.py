@@ -141,6 +141,37 @@ class MemorySession:
         return self._store.append(events, first, self.envelope)
 
 
+class MemoryCheckpoints:
+    """The Checkpoints port."""
+
+    def __init__(self) -> None:
+        self.positions: dict[str, int] = {}
+        self.reasons: dict[tuple[str, int], str] = {}
+
+    def position(self, policy: str) -> int:
+        return self.positions.get(policy, 0)
+
+    def move(self, policy: str, position: int) -> None:
+        self.positions[policy] = max(position, self.position(policy))
+
+    def park(self, policy: str, position: int, reason: str) -> None:
+        self.reasons[policy, position] = reason
+        self.move(policy, position)
+
+    def parked(self, policy: str) -> Sequence[int]:
+        return sorted(position for name, position in self.reasons if name == policy)
+
+    def release(self, policy: str, position: int) -> None:
+        del self.reasons[policy, position]
+
+
+class LivingWorkers(set[str]):
+    """The Workers port: those in the set are alive."""
+
+    def alive(self, worker: str) -> bool:
+        return worker in self
+
+
 class JsonRoster:
     """The RosterFormat port: a roster is a JSON list of names."""
 

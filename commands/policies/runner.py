@@ -53,11 +53,19 @@ class Checkpoints(Protocol):
 class PolicyRunner:
     """Runs one policy. An event that cannot be handled is parked, and tried again at the next start."""
 
-    def __init__(self, policy: Policy, log: EventLog, checkpoints: Checkpoints, poll_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        log: EventLog,
+        checkpoints: Checkpoints,
+        poll_seconds: float = 1.0,
+        delays: Sequence[float] = DELAYS,
+    ) -> None:
         self._policy = policy
         self._log = log
         self._checkpoints = checkpoints
         self._poll_seconds = poll_seconds
+        self._delays = delays
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -89,7 +97,7 @@ class PolicyRunner:
         while recorded := await asyncio.to_thread(next, events, None):
             if stop.is_set():
                 return
-            if reason := await self._failure(recorded):
+            if reason := await self._failure(recorded, self._delays):
                 await asyncio.to_thread(self._checkpoints.park, name, recorded.position, reason)
             else:
                 await asyncio.to_thread(self._checkpoints.move, name, recorded.position)
@@ -102,7 +110,7 @@ class PolicyRunner:
             if not await self._failure(recorded, delays=()):
                 await asyncio.to_thread(self._checkpoints.release, name, position)
 
-    async def _failure(self, recorded: Recorded, delays: Sequence[float] = DELAYS) -> str | None:
+    async def _failure(self, recorded: Recorded, delays: Sequence[float]) -> str | None:
         """Why the event could not be handled; None when it was."""
         for delay in (*delays, None):
             try:

@@ -1,0 +1,248 @@
+"""What may be asked: every command loads, decides and saves, under the caller's envelope."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import pytest
+
+from commands.bus import CommandBus
+from commands.datasets import DatasetBuilt, RequestDataset
+from commands.lora_adapters import PromoteAdapter, RetireAdapter
+from commands.preferences import AnnotatePreference, ProposePreference, RevisePreference, WithdrawPreference
+from commands.roster import ReviseRoster
+from commands.training import (
+    CancelTraining,
+    CompleteTraining,
+    FailTraining,
+    RecordProgress,
+    RequestTraining,
+    StartTraining,
+)
+from commands.workflows import (
+    CastBallot,
+    CompleteWorkflow,
+    FailWorkflow,
+    RecordStep,
+    RequestWorkflow,
+    StartWorkflow,
+    StopWorkflow,
+)
+from domain.errors import AlreadyDone, Invalid, NotFound, VersionConflict
+from domain.lora_adapter import LoraAdapter, adapter_id
+from domain.preference import Verdict
+from domain.training import TrainingRun
+from domain.workflow import CastMember, Step, Task, Workflow, step_id
+from tests.builders import CAST, SHA, a_ballot, a_call, a_pair, a_progress, a_trained_adapter, an_id
+from tests.fakes import SOMEBODY, MemoryEventStore, an_envelope
+
+TASK = Task(("Which city?",))
+
+
+class Doors:
+    """Asks in somebody's name."""
+
+    def __init__(self) -> None:
+        self.store = MemoryEventStore()
+        self.bus: CommandBus = self.store.bus()
+
+    def ask(self, command: object) -> UUID:
+        return self.bus.execute(command, an_envelope()).id
+
+    def types(self) -> list[str]:
+        return [recorded.type for recorded in self.store.read()]
+
+    def a_roster(self) -> UUID:
+        return self.ask(ReviseRoster(json.dumps(["ada", "ben", "cyd"])))
+
+    def a_built_dataset(self, pairs: int = 20) -> UUID:
+        dataset = self.ask(RequestDataset())
+        self.ask(DatasetBuilt(dataset, pairs, annotated=1, sha256=SHA, size=100))
+        return dataset
+
+    def a_running_training(self) -> UUID:
+        run = self.ask(RequestTraining(self.a_built_dataset(), "tiny", "team"))
+        self.ask(StartTraining(run, "trainer-1"))
+        return run
+
+
+@pytest.fixture
+def doors() -> Doors:
+    return Doors()
+
+
+def test_every_event_carries_the_callers_envelope(doors: Doors) -> None:
+    envelope = an_envelope(command_id=an_id("command"))
+    doors.bus.execute(ProposePreference(a_pair()), envelope)
+    (proposed,) = doors.store.read()
+    assert proposed.envelope == envelope
+    assert proposed.envelope.actor == SOMEBODY
+
+
+# --- workflows
+
+
+def test_a_run_takes_the_whole_roster_and_pins_its_revision(doors: Doors) -> None:
+    doors.a_roster()
+    doors.ask(RequestWorkflow("mutual_ranking", TASK))
+    *_, requested = doors.store.read()
+    assert isinstance(requested.event, Workflow.Requested)
+    assert requested.event.agents == ("ada", "ben", "cyd")
+    assert requested.event.roster_revision == 1
+
+
+def test_a_run_can_name_its_agents(doors: Doors) -> None:
+    doors.a_roster()
+    doors.ask(RequestWorkflow("mutual_ranking", TASK, agents=("cyd", "ada")))
+    *_, requested = doors.store.read()
+    assert isinstance(requested.event, Workflow.Requested)
+    assert requested.event.agents == ("cyd", "ada")
+
+
+def test_a_run_of_an_unknown_kind_or_agent_is_refused_with_what_there_is(doors: Doors) -> None:
+    doors.a_roster()
+    with pytest.raises(Invalid, match="mutual_ranking"):
+        doors.ask(RequestWorkflow("chess", TASK))
+    with pytest.raises(Invalid, match="ada, ben, cyd"):
+        doors.ask(RequestWorkflow("mutual_ranking", TASK, agents=("ada", "eve")))
+
+
+def test_no_run_starts_without_a_roster(doors: Doors) -> None:
+    with pytest.raises(NotFound):
+        doors.ask(RequestWorkflow("mutual_ranking", TASK))
+
+
+def test_a_worker_plays_a_run_to_its_end(doors: Doors) -> None:
+    doors.a_roster()
+    run = doors.ask(RequestWorkflow("mutual_ranking", TASK))
+    doors.ask(StartWorkflow(run, "worker-1", CAST))
+    adas, bens = step_id(run, "ada", "answer", 0), step_id(run, "ben", "answer", 0)
+    doors.ask(RecordStep(run, 1, Step(adas, "ada", "answer", 0, a_call())))
+    doors.ask(RecordStep(run, 1, Step(bens, "ben", "answer", 0, a_call())))
+    doors.ask(CastBallot(run, 1, a_ballot(adas, bens)))
+    doors.ask(CompleteWorkflow(run, 1))
+    assert doors.types()[1:] == [
+        "workflow.requested",
+        "workflow.started",
+        "workflow.step_recorded",
+        "workflow.step_recorded",
+        "workflow.ballot_cast",
+        "workflow.completed",
+    ]
+
+
+def test_of_two_workers_who_find_a_run_one_takes_it(doors: Doors) -> None:
+    doors.a_roster()
+    run = doors.ask(RequestWorkflow("mutual_ranking", TASK))
+    doors.ask(StartWorkflow(run, "worker-1", CAST, expected_version=1))
+    with pytest.raises(VersionConflict):
+        doors.ask(StartWorkflow(run, "worker-2", (CastMember("ada", None),), expected_version=1))
+
+
+def test_a_run_can_fail_or_be_stopped(doors: Doors) -> None:
+    doors.a_roster()
+    failing, stopped = (doors.ask(RequestWorkflow("mutual_ranking", TASK)) for _ in range(2))
+    doors.ask(StartWorkflow(failing, "worker-1", CAST))
+    doors.ask(FailWorkflow(failing, 1, "the model is gone"))
+    doors.ask(StopWorkflow(stopped, "enough"))
+    assert doors.types()[-2:] == ["workflow.failed", "workflow.stopped"]
+
+
+# --- preferences
+
+
+def test_a_person_judges_edits_and_withdraws(doors: Doors) -> None:
+    preference = doors.ask(ProposePreference(a_pair()))
+    doors.ask(AnnotatePreference(preference, Verdict.FLIPPED, expected_version=1))
+    doors.ask(RevisePreference(preference, "Lyon, on the Rhône.", expected_version=2))
+    doors.ask(WithdrawPreference(preference, "private", expected_version=3))
+    assert doors.types() == [f"preference.{what}" for what in ("proposed", "annotated", "revised", "withdrawn")]
+
+
+def test_of_two_people_at_once_the_slower_one_is_told(doors: Doors) -> None:
+    preference = doors.ask(ProposePreference(a_pair()))
+    doors.ask(AnnotatePreference(preference, Verdict.ACCEPTED, expected_version=1))
+    with pytest.raises(VersionConflict, match="version 2, not 1"):
+        doors.ask(AnnotatePreference(preference, Verdict.FLIPPED, expected_version=1))
+
+
+def test_a_change_that_changes_nothing_answers_with_the_head_of_the_log(doors: Doors) -> None:
+    preference = doors.ask(ProposePreference(a_pair()))
+    doors.ask(WithdrawPreference(preference, "private"))
+    doors.ask(ProposePreference(a_pair()))
+    again = doors.bus.execute(WithdrawPreference(preference, "private"), an_envelope())
+    assert (again.version, again.position) == (2, 3)
+
+
+# --- datasets and training
+
+
+def test_a_dataset_is_as_of_now_unless_told_otherwise(doors: Doors) -> None:
+    doors.ask(ProposePreference(a_pair()))
+    doors.ask(RequestDataset())
+    doors.ask(RequestDataset(position=0))
+    assert [getattr(recorded.event, "position", None) for recorded in doors.store.read(after=1)] == [1, 0]
+    with pytest.raises(Invalid):
+        doors.ask(RequestDataset(position=99))
+
+
+def test_training_waits_for_a_dataset_that_is_built_and_holds_something(doors: Doors) -> None:
+    with pytest.raises(AlreadyDone, match="not built yet"):
+        doors.ask(RequestTraining(doors.ask(RequestDataset()), "tiny", "team"))
+    with pytest.raises(Invalid, match="no pair"):
+        doors.ask(RequestTraining(doors.a_built_dataset(pairs=0), "tiny", "team"))
+    with pytest.raises(Invalid, match="alias"):
+        doors.ask(RequestTraining(doors.a_built_dataset(), "tiny", "Our Team"))
+
+
+def test_a_completed_training_registers_its_adapter_in_the_same_transaction(doors: Doors) -> None:
+    run = doors.a_running_training()
+    doors.ask(RecordProgress(run, 1, a_progress(1)))
+    doors.ask(CompleteTraining(run, 1, a_trained_adapter("team@1")))
+    *_, completed, registered = doors.store.read()
+    assert isinstance(completed.event, TrainingRun.Completed)
+    assert isinstance(registered.event, LoraAdapter.Registered)
+    assert registered.event.passport.training_run == run
+    assert registered.event.passport.dataset_sha256 == SHA
+    assert completed.envelope == registered.envelope
+
+
+def test_the_next_training_gets_the_next_revision(doors: Doors) -> None:
+    doors.ask(CompleteTraining(doors.a_running_training(), 1, a_trained_adapter("team@1")))
+    doors.a_running_training()
+    *_, started = doors.store.read()
+    assert isinstance(started.event, TrainingRun.Started)
+    assert started.event.adapter_name == "team@2"
+
+
+def test_a_training_can_fail_or_be_cancelled(doors: Doors) -> None:
+    failing, cancelled = doors.a_running_training(), doors.a_running_training()
+    doors.ask(FailTraining(failing, 1, "out of memory"))
+    doors.ask(CancelTraining(cancelled, "not now"))
+    assert doors.types()[-2:] == ["training_run.failed", "training_run.cancelled"]
+
+
+# --- adapters and the roster
+
+
+def test_an_adapter_is_promoted_and_retired_by_its_name(doors: Doors) -> None:
+    doors.ask(CompleteTraining(doors.a_running_training(), 1, a_trained_adapter("team@1")))
+    assert doors.ask(PromoteAdapter("team@1", "better")) == adapter_id("team@1")
+    doors.ask(RetireAdapter("team@1", "worse"))
+    with pytest.raises(AlreadyDone):
+        doors.ask(PromoteAdapter("team@1"))
+    with pytest.raises(NotFound):
+        doors.ask(PromoteAdapter("team@2"))
+
+
+def test_the_roster_is_revised_from_the_revision_that_was_edited(doors: Doors) -> None:
+    with pytest.raises(VersionConflict):
+        doors.ask(ReviseRoster('["ada"]', expected_revision=3))
+    doors.ask(ReviseRoster('["ada"]'))
+    doors.ask(ReviseRoster('["ada", "ben"]', expected_revision=1))
+    with pytest.raises(VersionConflict):
+        doors.ask(ReviseRoster('["eve"]', expected_revision=1))
+    with pytest.raises(Invalid):
+        doors.ask(ReviseRoster("[ada"))
+    assert doors.types() == ["agent_roster.revised", "agent_roster.revised"]
