@@ -1,0 +1,149 @@
+"""Whenever a workflow was requested, or its worker is gone, play it: several runs at once, each by one worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from uuid import UUID, uuid5
+
+from loguru import logger
+
+from commands.policies.held_run import HeldRun
+from commands.policies.kinds import Kind
+from commands.policies.patience import patiently
+from commands.workflows import StartWorkflow
+from domain.errors import AlreadyDone, LeaseLost, VersionConflict
+from domain.events import Actor, Recorded
+from domain.ports import Adapters, AgentFactory, EventLog, Execute, ModelUnavailable, Rosters, Workers
+from domain.roster import AgentSpec
+from domain.workflow import CastMember, Workflow
+
+ENDINGS = (Workflow.Completed, Workflow.Failed, Workflow.Stopped)
+POLL_SECONDS = 0.5
+PUT_BACK_SECONDS = 1.0
+
+
+class RunWorkflow:
+    """Plays what it is offered, as many runs at once as `slots` has room for. `worker` is the name under which this
+    process gives its signs of life."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        execute: Execute,
+        kinds: Mapping[str, Kind],
+        agents: AgentFactory,
+        rosters: Rosters,
+        adapters: Adapters,
+        workers: Workers,
+        worker: str,
+        actor: Actor,
+        slots: asyncio.Semaphore,
+    ) -> None:
+        self._log = log
+        self._execute = execute
+        self._kinds = kinds
+        self._agents = agents
+        self._rosters = rosters
+        self._adapters = adapters
+        self._workers = workers
+        self._worker = worker
+        self._actor = actor
+        self._slots = slots
+        self._waiting: asyncio.Queue[UUID] = asyncio.Queue()
+        self._known: set[UUID] = set()
+
+    def offer(self, run: UUID) -> None:
+        """News or the sweep found that run. To be called on the event loop; a run known already is ignored."""
+        if run not in self._known:
+            self._known.add(run)
+            self._waiting.put_nowait(run)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. The runs under way are then left, as they are recorded, to whoever takes them over."""
+        playing: set[asyncio.Task[None]] = set()
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                run = await asyncio.wait_for(self._waiting.get(), POLL_SECONDS)
+                task = asyncio.create_task(self._play_or_put_back(run))
+                playing.add(task)
+                task.add_done_callback(playing.discard)
+        for task in playing:
+            task.cancel()
+        await asyncio.gather(*playing, return_exceptions=True)
+
+    async def play(self, run: UUID) -> None:
+        """Plays to the end, unless the run is over or another living worker has it.
+
+        Raises only what outlasts minutes of patience with the store.
+        """
+        match await asyncio.to_thread(patiently, lambda: self._take(run)):
+            case [
+                Recorded(event=Workflow.Requested() as requested),
+                *_,
+                Recorded(event=Workflow.Started(epoch=epoch, cast=cast)),
+            ] as history:
+                held = HeldRun(history, requested.task, epoch, self._execute, self._actor)
+                try:
+                    await self._play(held, requested, cast)
+                except (LeaseLost, AlreadyDone) as lost:
+                    logger.info("run {} ends here: {}", run, lost)
+
+    async def _play_or_put_back(self, run: UUID) -> None:
+        async with self._slots:
+            try:
+                await self.play(run)
+            except Exception:
+                logger.exception("run {} is put back, and tried again after those that wait", run)
+                await asyncio.sleep(PUT_BACK_SECONDS)
+                self._waiting.put_nowait(run)
+            else:
+                self._known.discard(run)
+
+    async def _play(self, held: HeldRun, requested: Workflow.Requested, cast: Sequence[CastMember]) -> None:
+        try:
+            specs = {spec.name: spec for spec in await asyncio.to_thread(self._specs, requested)}
+            held.agents = {
+                member.agent: self._agents.create(specs[member.agent], member.adapter, requested.max_tokens)
+                for member in cast
+            }
+            await self._kinds[requested.kind].play(held)
+        except (LeaseLost, AlreadyDone):
+            raise
+        except ModelUnavailable as error:
+            logger.warning("run {} failed: {}", held.id, error)
+            await held.fail(str(error))
+        except Exception as error:
+            logger.exception("run {} failed", held.id)
+            await held.fail(f"{type(error).__name__}: {error}")
+        else:
+            await held.complete()
+
+    def _take(self, run: UUID) -> list[Recorded]:
+        """The run's events up to our taking it; none where it is not ours to take."""
+        history = self._log.history(run)
+        if not history or not isinstance(requested := history[0].event, Workflow.Requested):
+            return []
+        starts = [recorded.event for recorded in history if isinstance(recorded.event, Workflow.Started)]
+        if any(isinstance(recorded.event, ENDINGS) for recorded in history):
+            return []
+        if starts and starts[-1].worker != self._worker and self._workers.alive(starts[-1].worker):
+            return []
+        cast = starts[0].cast if starts else tuple(map(self._cast, self._specs(requested)))
+        version = len(history)
+        envelope = history[0].followed_by(self._actor, uuid5(run, f"start/{version}/{self._worker}"))
+        try:
+            written = self._execute(StartWorkflow(run, self._worker, cast, expected_version=version), envelope)
+        except (VersionConflict, AlreadyDone) as faster:
+            logger.info("run {} is not ours: {}", run, faster)
+            return []
+        return list(self._log.history(run)[: written.version])
+
+    def _specs(self, requested: Workflow.Requested) -> list[AgentSpec]:
+        """Those who take part, as the revision that the run is pinned to describes them."""
+        specs = {spec.name: spec for spec in self._rosters.agents(requested.roster_revision)}
+        return [specs[name] for name in requested.agents]
+
+    def _cast(self, spec: AgentSpec) -> CastMember:
+        return CastMember(spec.name, self._adapters.promoted(spec.adapter) if spec.adapter else None)

@@ -1,0 +1,103 @@
+"""A store in memory with a roster and a requested run, and workers to play it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from commands.policies.kinds import KINDS
+from commands.policies.run_workflow import RunWorkflow
+from commands.workflows import StartWorkflow
+from domain.errors import DomainError
+from domain.events import Actor, ActorKind, Envelope
+from domain.ports import Execute, Written
+from domain.ranking import Ballot
+from domain.roster import AgentSpec
+from domain.workflow import Step, Task, Workflow
+from tests.fakes import MemoryEventStore, an_envelope
+from tests.scripted_agents import ScriptedAgents
+
+ENVELOPE = an_envelope()
+WORKER = Actor("worker", ActorKind.AUTOMATION)
+RUN = UUID("01936d3c-6c00-7000-8000-000000000001")
+
+
+class Crash(DomainError):
+    """The worker was killed; nothing that it does from now on reaches the store."""
+
+
+@dataclass
+class Stage:
+    """The ports around one run."""
+
+    specs: Sequence[AgentSpec]
+    store: MemoryEventStore = field(default_factory=MemoryEventStore)
+    promoted: Mapping[str, str] = field(default_factory=dict)
+    living: frozenset[str] = frozenset()
+
+    def request(self, *turns: str, max_tokens: int | None = None) -> UUID:
+        """A run of all agents, always of the same id, so that two stages can be compared."""
+        session = self.store.session(ENVELOPE)
+        names = tuple(spec.name for spec in self.specs)
+        run = Workflow.request(RUN, "mutual_ranking", Task(turns), 1, names, "", max_tokens, session.now())
+        return session.save(run).id
+
+    def worker(self, agents: ScriptedAgents, name: str = "w1", execute: Execute | None = None) -> RunWorkflow:
+        return RunWorkflow(
+            log=self.store,
+            execute=execute or self.store.bus().execute,
+            kinds=KINDS,
+            agents=agents,
+            rosters=self,
+            adapters=_Promoted(self.promoted),
+            workers=_Living(self.living),
+            worker=name,
+            actor=WORKER,
+            slots=asyncio.Semaphore(4),
+        )
+
+    def agents(self, revision: int) -> tuple[AgentSpec, ...]:
+        """The Rosters port."""
+        return tuple(self.specs)
+
+    def events(self, run: UUID) -> list[object]:
+        return [recorded.event for recorded in self.store.history(run)]
+
+    def steps(self, run: UUID) -> list[Step]:
+        return [event.step for event in self.events(run) if isinstance(event, Workflow.StepRecorded)]
+
+    def ballots(self, run: UUID) -> list[Ballot]:
+        return [event.ballot for event in self.events(run) if isinstance(event, Workflow.BallotCast)]
+
+
+@dataclass
+class Mortal:
+    """Executes that many commands after the run's start, and is then dead."""
+
+    execute: Execute
+    commands: int
+
+    def __call__(self, command: object, envelope: Envelope) -> Written:
+        if not isinstance(command, StartWorkflow):
+            if self.commands == 0:
+                raise Crash("killed")
+            self.commands -= 1
+        return self.execute(command, envelope)
+
+
+@dataclass
+class _Promoted:
+    names: Mapping[str, str]
+
+    def promoted(self, alias: str) -> str | None:
+        return self.names.get(alias)
+
+
+@dataclass
+class _Living:
+    names: frozenset[str]
+
+    def alive(self, worker: str) -> bool:
+        return worker in self.names

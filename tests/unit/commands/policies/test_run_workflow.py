@@ -1,0 +1,185 @@
+"""How a worker takes a run, plays it, loses it and takes it over."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commands.workflows import CompleteWorkflow, StopWorkflow
+from domain.events import ActorKind, Envelope, event_id
+from domain.ports import Written
+from domain.workflow import CastMember, State, Workflow
+from tests.fakes import an_envelope
+from tests.scripted_agents import ScriptedAgents, a_spec
+from tests.unit.commands.policies.played_runs import ENVELOPE, WORKER, Crash, Mortal, Stage
+
+TURNS = ("Why?", "And then?")
+SPECS = [a_spec("anna"), a_spec("ben", "verdict"), a_spec("cleo"), a_spec("dan", adapter=None)]
+COMMANDS = 4 * 2 + 3 * (3 + 3) + (6 + 6)
+"""Answers; scores and ballots of three judges by likelihood; steps and ballots of one by verdict."""
+
+
+def state(stage: Stage, run: UUID) -> State:
+    workflow = stage.store.load(run)
+    assert isinstance(workflow, Workflow)
+    return workflow.state
+
+
+async def play(stage: Stage) -> UUID:
+    run = stage.request(*TURNS)
+    await stage.worker(ScriptedAgents()).play(run)
+    return run
+
+
+async def test_a_requested_run_is_played_to_the_end() -> None:
+    stage = Stage(SPECS)
+    run = await play(stage)
+    assert len(stage.steps(run)) + len(stage.ballots(run)) == COMMANDS
+    completed = stage.events(run)[-1]
+    assert isinstance(completed, Workflow.Completed)
+    assert (completed.steps, completed.ballots, completed.unparseable) == (8 + 9 + 6, 9 + 6, 0)
+
+
+async def test_agents_run_on_what_is_promoted_and_a_takeover_keeps_that() -> None:
+    stage = Stage(SPECS, promoted={"team": "team@1"})
+    run = stage.request(*TURNS, max_tokens=7)
+    with pytest.raises(Crash):
+        await stage.worker(ScriptedAgents(), execute=Mortal(stage.store.bus().execute, 3)).play(run)
+    stage.promoted = {"team": "team@2"}
+    agents = ScriptedAgents()
+    await stage.worker(agents, "w2").play(run)
+    starts = [event for event in stage.events(run) if isinstance(event, Workflow.Started)]
+    assert [(start.worker, start.epoch) for start in starts] == [("w1", 1), ("w2", 2)]
+    assert starts[0].cast == starts[1].cast
+    assert starts[0].cast == (
+        *(CastMember(name, "team@1") for name in ("anna", "ben", "cleo")),
+        CastMember("dan", None),
+    )
+    assert {agent.max_tokens for agent in agents.created} == {7}
+    assert {s.call.adapter for s in stage.steps(run) if s.agent != "dan"} == {"team@1"}
+
+
+async def test_a_step_is_its_agents_and_points_back_to_the_request() -> None:
+    stage = Stage(SPECS)
+    run = await play(stage)
+    for recorded in stage.store.history(run)[1:]:
+        envelope = recorded.envelope
+        assert envelope.correlation_id == ENVELOPE.correlation_id
+        assert envelope.causation_id == event_id(run, 1)
+        if isinstance(recorded.event, Workflow.StepRecorded):
+            assert (envelope.actor.subject, envelope.actor.kind) == (recorded.event.step.agent, ActorKind.AGENT)
+        elif isinstance(recorded.event, Workflow.BallotCast):
+            assert (envelope.actor.subject, envelope.actor.kind) == (recorded.event.ballot.judge, ActorKind.AGENT)
+        else:
+            assert envelope.actor == WORKER
+
+
+@given(done=st.integers(0, COMMANDS))
+@settings(max_examples=15, deadline=None)
+def test_a_run_interrupted_anywhere_is_finished_with_no_recorded_call_made_twice(done: int) -> None:
+    async def scenario() -> None:
+        unbroken = Stage(SPECS)
+        await play(unbroken)
+
+        stage = Stage(SPECS)
+        run = stage.request(*TURNS)
+        with pytest.raises(Crash):
+            await stage.worker(ScriptedAgents(), execute=Mortal(stage.store.bus().execute, done)).play(run)
+        recorded = stage.steps(run)
+        second = ScriptedAgents()
+        await stage.worker(second, "w2").play(run)
+
+        assert len(second.calls) == len(unbroken.steps(run)) - len(recorded)
+        assert {s.id: s for s in stage.steps(run)} == {s.id: s for s in unbroken.steps(run)}
+        assert {b.id: b for b in stage.ballots(run)} == {b.id: b for b in unbroken.ballots(run)}
+        assert len(stage.steps(run)) == len(unbroken.steps(run))
+        assert len(stage.ballots(run)) == len(unbroken.ballots(run))
+        assert state(stage, run) is State.COMPLETED
+
+    asyncio.run(scenario())
+
+
+async def test_a_run_of_a_living_worker_is_left_to_it() -> None:
+    stage = Stage(SPECS, living=frozenset({"w1"}))
+    run = stage.request(*TURNS)
+    with pytest.raises(Crash):
+        await stage.worker(ScriptedAgents(), execute=Mortal(stage.store.bus().execute, 2)).play(run)
+    agents = ScriptedAgents()
+    await stage.worker(agents, "w2").play(run)
+    assert not agents.calls
+    assert state(stage, run) is State.RUNNING
+
+
+async def test_a_worker_goes_on_with_its_own_run_after_an_outage() -> None:
+    stage = Stage(SPECS, living=frozenset({"w1"}))
+    run = stage.request(*TURNS)
+    with pytest.raises(Crash):
+        await stage.worker(ScriptedAgents(), execute=Mortal(stage.store.bus().execute, 2)).play(run)
+    await stage.worker(ScriptedAgents(), "w1").play(run)
+    assert state(stage, run) is State.COMPLETED
+
+
+async def test_of_two_workers_one_plays_and_the_other_one_stops_quietly() -> None:
+    stage = Stage(SPECS)
+    run = stage.request(*TURNS)
+    await asyncio.gather(*(stage.worker(ScriptedAgents(), name).play(run) for name in ("w1", "w2")))
+    assert state(stage, run) is State.COMPLETED
+    assert len({step.id for step in stage.steps(run)}) == len(stage.steps(run)) == 8 + 9 + 6
+
+
+async def test_a_model_that_cannot_be_had_fails_the_run_and_says_why() -> None:
+    stage = Stage(SPECS)
+    run = stage.request(*TURNS)
+    await stage.worker(ScriptedAgents(broken=frozenset({"cleo"}))).play(run)
+    failed = stage.events(run)[-1]
+    assert isinstance(failed, Workflow.Failed)
+    assert failed.reason == "the model's endpoint is gone"
+
+
+async def test_a_stopped_run_is_let_go_of() -> None:
+    stage = Stage(SPECS)
+    run = stage.request(*TURNS)
+    bus = stage.store.bus()
+
+    def execute(command: object, envelope: Envelope) -> Written:
+        if len(stage.steps(run)) == 5 and state(stage, run) is State.RUNNING:
+            bus.execute(StopWorkflow(run, "enough"), an_envelope())
+        return bus.execute(command, envelope)
+
+    await stage.worker(ScriptedAgents(), execute=execute).play(run)
+    assert isinstance(stage.events(run)[-1], Workflow.Stopped)
+    assert len(stage.steps(run)) == 5
+
+
+async def test_runs_that_are_over_or_unknown_are_no_work() -> None:
+    stage = Stage(SPECS)
+    run = await play(stage)
+    before = len(stage.events(run))
+    agents = ScriptedAgents()
+    await stage.worker(agents, "w2").play(run)
+    await stage.worker(agents, "w2").play(uuid4())
+    assert len(stage.events(run)) == before
+    assert not agents.calls
+
+
+async def test_what_is_offered_is_played_until_told_to_stop() -> None:
+    stage = Stage(SPECS)
+    run = stage.request(*TURNS)
+    loop, stop, bus = asyncio.get_running_loop(), asyncio.Event(), stage.store.bus()
+
+    def execute(command: object, envelope: Envelope) -> Written:
+        written = bus.execute(command, envelope)
+        if isinstance(command, CompleteWorkflow):
+            loop.call_soon_threadsafe(stop.set)
+        return written
+
+    worker = stage.worker(ScriptedAgents(), execute=execute)
+    worker.offer(run)
+    worker.offer(run)
+    await asyncio.wait_for(worker.run(stop), 20)
+    assert state(stage, run) is State.COMPLETED
+    assert len([event for event in stage.events(run) if isinstance(event, Workflow.Started)]) == 1
