@@ -38,7 +38,7 @@ class ServedModel:
         self.context_length: int = self._base.config.max_position_embeddings
         self.vocabulary: int = self._base.config.vocab_size
         self.end_tokens = _end_tokens(self._base.generation_config.eos_token_id, self.tokenizer.eos_token_id)
-        self.layers = _linear_layers(self._base)
+        self.layers = linear_layers(self._base)
 
     @property
     def loaded(self) -> set[str]:
@@ -113,7 +113,8 @@ def left_padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return tokens, mask
 
 
-def _linear_layers(base: nn.Module) -> LayerShapes:
+def linear_layers(base: nn.Module) -> LayerShapes:
+    """The layers of a model that adapters may change: all linear ones but the output."""
     return {
         name: (module.out_features, module.in_features)
         for name, module in base.named_modules()

@@ -28,8 +28,9 @@ class Sampler:
         """The next token's id."""
         if self._sampling.temperature == 0:
             return int(logits.argmax())
-        # Shifted first: a tiny temperature must not make infinities of which the difference is no number.
-        scaled = (logits - logits.max()) / np.float64(self._sampling.temperature)
+        # Shifted first: a tiny temperature may then make -inf of the others, but nothing that is no number.
+        with np.errstate(over="ignore"):
+            scaled = (logits - logits.max()) / np.float64(self._sampling.temperature)
         if self._sampling.top_p < 1:
             scaled = nucleus(scaled, self._sampling.top_p)
         # Gumbel's trick samples from the softmax. Unlike a walk along cumulated probabilities it gives the same

@@ -18,7 +18,8 @@ PROCESS_ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    # Threads that spin while they wait for each other are five times slower once other processes need the cores.
+    # Threads that spin while they wait for each other starve once other processes need the cores: beside two busy
+    # ones on two cores, a step of 16 rows took 2.2 s; with this 0.45 s.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 
