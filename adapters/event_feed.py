@@ -1,0 +1,50 @@
+"""The event log as outsiders read it: pages of CloudEvents, by position, for streams and for the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Engine, func, select
+
+from adapters.cloud_events import CloudEvent, cloud_event
+from adapters.event_tables import STORED_EVENTS
+
+
+class EventFeed:
+    """Reads undecoded rows, so that an event that this version cannot decode is still seen. Threads may share it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def head(self) -> int:
+        """The position of the last event; 0 when there is none."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.max(STORED_EVENTS.c.notification_id))).scalar() or 0
+
+    def page(
+        self,
+        after: int = 0,
+        upto: int | None = None,
+        types: Sequence[str] = (),
+        aggregate: UUID | None = None,
+        actor: str | None = None,
+        limit: int = 500,
+        newest_first: bool = False,
+    ) -> list[CloudEvent]:
+        """The first (or last) `limit` events with after < position <= upto, in order, that are of these types, of this
+        aggregate and by this actor, where any is named."""
+        event = STORED_EVENTS.c
+        query = select(STORED_EVENTS).where(event.notification_id > after)
+        if upto is not None:
+            query = query.where(event.notification_id <= upto)
+        if types:
+            query = query.where(event.topic.in_(types))
+        if aggregate is not None:
+            query = query.where(event.originator_id == aggregate)
+        if actor is not None:
+            query = query.where(event.actor_subject == actor)
+        order = event.notification_id.desc() if newest_first else event.notification_id
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(order).limit(limit)).mappings()
+            return [cloud_event(row) for row in rows]

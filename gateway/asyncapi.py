@@ -1,0 +1,112 @@
+"""The AsyncAPI document: every event on NATS and on the live stream, described from the very classes that make it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventsourcing.domain import AggregateEvent
+from pydantic import TypeAdapter
+
+from domain.catalogue import EVENT_TYPES, aggregate_topic, schema_version
+
+NOT_DATA = frozenset({"originator_id", "originator_version", "originator_topic"})
+"""An event's identity, which the envelope says."""
+
+_TEXT = {"type": "string"}
+_ID = {"type": "string", "format": "uuid"}
+_COUNT = {"type": "integer", "minimum": 1}
+
+ENVELOPE: dict[str, Any] = {
+    "type": "object",
+    "description": "CloudEvents 1.0 in JSON. `position` is the place in the one total order, and the cursor to resume.",
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": _ID,
+        "source": {"type": "string", "examples": ["/caravan/default"]},
+        "type": _TEXT,
+        "subject": _ID | {"description": "The aggregate that it happened to"},
+        "time": {"type": "string", "format": "date-time"},
+        "datacontenttype": {"const": "application/json"},
+        "position": _COUNT,
+        "version": _COUNT | {"description": "The aggregate's version after it"},
+        "schemaversion": _COUNT,
+        "actor": _TEXT | {"description": "Who did it: the name of a token, or of a process"},
+        "actorkind": {"enum": ["human", "agent", "automation"]},
+        "correlationid": _ID,
+        "causationid": _ID,
+        "commandid": _ID,
+        "traceparent": _TEXT,
+        "data": {"type": "object"},
+    },
+    "required": ["specversion", "id", "source", "type", "subject", "time", "position", "version"],
+}
+
+
+def asyncapi(version: str) -> dict[str, Any]:
+    """The document, AsyncAPI 3.0. `version`: of the software."""
+    payloads, definitions = _payloads()
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Caravan's events",
+            "version": version,
+            "description": "Published on NATS JetStream (stream EVENTS), and sent by /v1/stream.",
+        },
+        "channels": {topic: _channel(topic) for topic in EVENT_TYPES} | {"stream": _stream()},
+        "operations": {
+            "follow": {"action": "receive", "channel": {"$ref": "#/channels/stream"}},
+        },
+        "components": {
+            "messages": {topic: _message(topic, event) for topic, event in EVENT_TYPES.items()},
+            "schemas": {"Envelope": ENVELOPE, **payloads, **definitions},
+        },
+    }
+
+
+def _payloads() -> tuple[dict[str, Any], dict[str, Any]]:
+    payloads: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
+    for topic, event in EVENT_TYPES.items():
+        data = TypeAdapter(event).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+        for name, definition in data.pop("$defs", {}).items():
+            if definitions.setdefault(name, definition) != definition:
+                raise ValueError(f"two different types are called {name}; events must not share a name for both")
+        payloads[topic] = _event(topic, _without_identity(data))
+    return payloads, definitions
+
+
+def _without_identity(schema: dict[str, Any]) -> dict[str, Any]:
+    properties = {name: value for name, value in schema["properties"].items() if name not in NOT_DATA}
+    required = [name for name in schema.get("required", ()) if name not in NOT_DATA]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _event(topic: str, data: dict[str, Any]) -> dict[str, Any]:
+    own = {"properties": {"type": {"const": topic}, "data": data}, "required": ["data"]}
+    return {"allOf": [{"$ref": "#/components/schemas/Envelope"}, own]}
+
+
+def _channel(topic: str) -> dict[str, Any]:
+    return {
+        "address": f"events.{topic}",
+        "description": f"NATS subject; what happens to each {aggregate_topic(topic).replace('_', ' ')}",
+        "messages": {topic: {"$ref": f"#/components/messages/{topic}"}},
+    }
+
+
+def _stream() -> dict[str, Any]:
+    return {
+        "address": "/v1/stream",
+        "description": "WebSocket, or server-sent events. Between events: {type: heartbeat, position}.",
+        "messages": {topic: {"$ref": f"#/components/messages/{topic}"} for topic in EVENT_TYPES},
+    }
+
+
+def _message(topic: str, event: type[AggregateEvent]) -> dict[str, Any]:
+    return {
+        "name": topic,
+        "title": f"{topic}, version {schema_version(event)}",
+        "summary": " ".join((event.__doc__ or "").split()) if event.__doc__ else topic,
+        "contentType": "application/cloudevents+json",
+        "payload": {"$ref": f"#/components/schemas/{topic}"},
+    }

@@ -1,0 +1,160 @@
+"""Default deny: nobody gets past `Authentication` without a token, and every route says which role it needs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, cast
+
+from anyio import to_thread
+from fastapi import Depends, Request, Security
+from fastapi.params import Depends as Dependency
+from fastapi.routing import RouteContext
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from domain.access import Caller, Role
+from gateway.errors import HINTS, OUTAGES, Forbidden, Unauthorized, database_unavailable, domain_error
+
+OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+"""All that answers without a token."""
+
+DOCUMENTS = frozenset({"/docs", "/openapi.json", "/asyncapi.json"})
+"""What a browser may open with the token as a password, since it cannot send one otherwise. Safe with Basic: these
+change nothing, and no other path takes it."""
+
+TOKEN_PROTOCOL = "bearer."  # noqa: S105 - a prefix, not a token
+CACHE_SECONDS = 1.0
+CACHE_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    caller: Caller
+    until: float
+
+
+class Doorkeeper:
+    """Recognises tokens. A valid one is remembered for a second, so that a revocation acts within that time."""
+
+    def __init__(
+        self,
+        recognise: Callable[[str], Caller | None],
+        seconds: float = CACHE_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recognise = recognise
+        self._seconds = seconds
+        self._now = now
+        self._known: dict[bytes, _Remembered] = {}
+
+    async def caller(self, token: str) -> Caller | None:
+        """Whom the token stands for, if anybody."""
+        digest = sha256(token.encode(errors="replace")).digest()
+        known = self._known.get(digest)
+        if known and self._now() < known.until:
+            return known.caller
+        self._known.pop(digest, None)
+        asked_at = self._now()
+        caller = await to_thread.run_sync(self._recognise, token)
+        if caller:
+            if len(self._known) >= CACHE_SIZE:
+                self._known.clear()
+            self._known[digest] = _Remembered(caller, asked_at + self._seconds)
+        return caller
+
+
+class Authentication:
+    """ASGI middleware: puts the caller into the request's state, or refuses. A WebSocket is refused before accept."""
+
+    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper) -> None:
+        self._app = app
+        self._doorkeeper = doorkeeper
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        token = bearer_token(connection)
+        try:
+            caller = await self._doorkeeper.caller(token) if token else None
+        except OUTAGES as outage:
+            refusal = await database_unavailable(cast(Request, connection), outage)
+        else:
+            if caller:
+                connection.state.caller = caller
+                connection.state.token = token
+                await self._app(scope, receive, send)
+                return
+            reason = "this token is not valid, or was revoked" if token else "this needs a token"
+            refusal = await domain_error(cast(Request, connection), Unauthorized(f"{reason}: {HINTS[401]}"))
+            if scope["path"] in DOCUMENTS:
+                refusal.headers.append("WWW-Authenticate", 'Basic realm="Caravan: any name, a token as password"')
+        await refusal(scope, receive, send)
+
+
+def bearer_token(connection: HTTPConnection) -> str | None:
+    """The token that a request brings: never in the address, which ends up in logs. A browser's WebSocket, which cannot
+    set headers, offers it as subprotocol `bearer.<token>`."""
+    scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() == "basic" and connection.scope["path"] in DOCUMENTS:
+        return _password(credentials)
+    if connection.scope["type"] == "websocket":
+        for protocol in connection.scope.get("subprotocols", ()):
+            if protocol.startswith(TOKEN_PROTOCOL):
+                return str(protocol).removeprefix(TOKEN_PROTOCOL)
+    return None
+
+
+class Needs:
+    """A route's dependency: the least role that may use it."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    def __call__(self, connection: HTTPConnection) -> None:
+        """Raises Forbidden."""
+        caller: Caller = connection.state.caller
+        if not caller.role.includes(self.role):
+            raise Forbidden(f"this needs the role {self.role}; the token {caller.actor.subject} is {caller.role}")
+
+
+_scheme = HTTPBearer(
+    auto_error=False,
+    description="A token made with `caravan tokens create NAME --role viewer|annotator|operator|admin`",
+)
+
+
+def needs(role: Role) -> list[Dependency]:
+    """The `dependencies` of a route, or of a router, that this role and those above it may use."""
+    return [Depends(Needs(role)), Security(_scheme)]
+
+
+def who(connection: HTTPConnection) -> Caller:
+    """The caller, as its token says."""
+    return cast(Caller, connection.state.caller)
+
+
+Who = Annotated[Caller, Depends(who)]
+
+
+def needed_role(route: RouteContext) -> Role | None:
+    """The role that a route asks for; None for one that forgot to."""
+    dependant = getattr(route, "dependant", None)
+    roles = [one.call.role for one in dependant.dependencies if isinstance(one.call, Needs)] if dependant else []
+    return max(roles, key=list(Role).index, default=None)
+
+
+def _password(credentials: str) -> str | None:
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return None

@@ -1,0 +1,79 @@
+"""The one place where the parts are wired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Engine, create_engine, make_url
+
+from adapters import probes
+from adapters.agents_yaml import AgentsYaml
+from adapters.artifacts import DatasetFolder
+from adapters.event_feed import EventFeed
+from adapters.event_store import PostgresEventStore
+from adapters.tokens import ApiTokens
+from commands.bus import CommandBus
+from commands.handlers import handlers
+from domain.ports import DatasetFiles
+from gateway.settings import Settings
+
+KINDS = frozenset({"mutual_ranking"})
+"""The kinds of runs that a worker can play."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What every process of ours is made of. `probes` raise when the part that they are named after does not work."""
+
+    settings: Settings
+    store: PostgresEventStore
+    bus: CommandBus
+    engine: Engine
+    tokens: ApiTokens
+    feed: EventFeed
+    dataset_files: DatasetFiles
+    probes: Mapping[str, Callable[[], None]]
+
+    def training_log(self, run_id: UUID) -> Path:
+        """Where the trainer writes what the libraries say during that run."""
+        return self.settings.logs / f"training-{run_id}.log"
+
+
+@contextmanager
+def open_core(settings: Settings) -> Iterator[Core]:
+    """The parts, connected to what `settings` name, where `database_url` and `nats_url` must be known. Closes them."""
+    if settings.database_url is None or settings.nats_url is None:
+        raise ValueError("database_url and nats_url are not known yet: locate the embedded servers first")
+    engine = open_engine(settings.database_url)
+    store = PostgresEventStore(settings.database_url)
+    try:
+        yield Core(
+            settings=settings,
+            store=store,
+            bus=CommandBus(handlers(KINDS, AgentsYaml()), store.session, store),
+            engine=engine,
+            tokens=ApiTokens(engine),
+            feed=EventFeed(engine),
+            dataset_files=DatasetFolder(settings.artifacts),
+            probes={
+                "postgres": probes.database(engine),
+                "nats": probes.nats(settings.nats_url),
+                "model_server": probes.http(f"{settings.embedded_model_url}/models", settings.model_key),
+                "files": probes.writable(settings.home),
+            },
+        )
+    finally:
+        store.close()
+        engine.dispose()
+
+
+def open_engine(database_url: str) -> Engine:
+    """Connections to the read models. Times come back as UTC."""
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    return create_engine(
+        url, pool_size=10, max_overflow=20, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC"}
+    )

@@ -1,0 +1,70 @@
+"""JSON logs, one object a line, each with the request, trace, run and task that it belongs to. Tokens never get in."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import traceback
+from types import FrameType
+from typing import TYPE_CHECKING, TextIO
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+_TOKEN = re.compile(r"(crv_|[Bb]earer[ .])[A-Za-z0-9_.~+/=-]{8,}")
+_LIBRARIES = ("uvicorn", "uvicorn.error", "faststream", "nats", "alembic", "sqlalchemy.engine")
+
+
+def configure_logging(level: str, process: str, sink: TextIO | None = None) -> None:
+    """Sends everything that this process logs, the libraries' words too, to `sink` (stderr) as JSON."""
+    stream = sink or sys.stderr
+
+    def write(message: Message) -> None:
+        stream.write(as_json(message.record) + "\n")
+        stream.flush()
+
+    logger.remove()
+    logger.configure(extra={"process": process})
+    logger.add(write, level=level, format="{message}", backtrace=False, diagnose=False)
+    logging.basicConfig(handlers=[_ToLoguru()], level=max(logging.getLevelName(level), logging.INFO), force=True)
+    for name in _LIBRARIES:
+        library = logging.getLogger(name)
+        library.handlers, library.propagate = [], True
+    for chatty in ("httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").disabled = True
+
+
+def as_json(record: Record) -> str:
+    """One line. What `logger.contextualize` and `logger.bind` said lies beside the message."""
+    line = {
+        "time": record["time"].astimezone().isoformat(timespec="milliseconds"),
+        "level": record["level"].name,
+        "logger": record["name"],
+        "message": record["message"],
+        **record["extra"],
+    }
+    if error := record["exception"]:
+        line["exception"] = "".join(traceback.format_exception(error.type, error.value, error.traceback))
+    return redacted(json.dumps(line, default=str))
+
+
+def redacted(text: str) -> str:
+    """The text with everything that looks like a token blotted out."""
+    return _TOKEN.sub(r"\1***", text)
+
+
+class _ToLoguru(logging.Handler):
+    """Passes the standard library's records on, with the place that they come from."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        frame: FrameType | None = sys._getframe(1)
+        depth = 1
+        while frame and frame.f_code.co_filename == logging.__file__:
+            frame, depth = frame.f_back, depth + 1
+        level = record.levelname if record.levelname in logger._core.levels else record.levelno  # type: ignore[attr-defined]
+        logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())

@@ -1,0 +1,133 @@
+"""What happens to every request, whatever its route: a context, a log line, a measurement, safe headers, limits."""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Request
+from loguru import logger
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.text import is_storable
+from gateway.context import RequestContext
+from gateway.errors import HINTS, problem, unexpected
+from gateway.metrics import RequestMetrics
+
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+}
+
+
+class RequestScope:
+    """The outermost one: gives the request its context, answers for unexpected errors, logs and measures the end."""
+
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        request = cast(Request, HTTPConnection(scope))
+        context = request.state.context = RequestContext.of(Headers(scope=scope))
+        status = 0
+        began = time.perf_counter()
+
+        async def send_safely(message: Message) -> None:
+            nonlocal status
+            if message["type"].endswith(".start"):
+                status = message["status"]
+                _add_headers(MutableHeaders(scope=message), context)
+            elif message["type"] == "websocket.accept":
+                status = 101
+                _add_headers(MutableHeaders(scope=message), context)
+            elif message["type"] == "websocket.close" and not status:
+                status = 403
+            await send(message)
+
+        with logger.contextualize(request_id=context.request_id, trace_id=context.trace_id):
+            try:
+                await self._app(scope, receive, send_safely)
+            except Exception as error:
+                refusal = unexpected(request, error)
+                if status:
+                    raise
+                await refusal(scope, receive, send_safely)
+            finally:
+                self._finish(scope, status, time.perf_counter() - began)
+
+    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
+        state = scope["state"]
+        route = getattr(scope.get("route"), "path", "unknown")
+        method = scope.get("method", "WEBSOCKET")
+        self._metrics.observe(route, method, status, seconds, state.get("problem"))
+        logger.bind(
+            method=method,
+            path=scope["path"],
+            status=status,
+            ms=round(seconds * 1000, 1),
+            subject=state["caller"].actor.subject if "caller" in state else None,
+            **_named_ids(scope),
+        ).info("{} {} {}", method, scope["path"], status)
+
+
+class Limits:
+    """Refuses bodies that are too large, and addresses with text that no database could hold."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        request = cast(Request, HTTPConnection(scope))
+        length = request.headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._max:
+            await problem(request, "content-too-large", 413, HINTS[413])(scope, receive, send)
+            return
+        if not _is_text(scope["query_string"]) or not _is_text(scope.get("raw_path", b"")):
+            refusal = problem(request, "invalid-request", 422, "the address holds NUL, or bytes that are not UTF-8")
+            await refusal(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max:
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, receive_counted if scope["type"] == "http" else receive, send)
+
+
+def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
+    headers.update(SAFE_HEADERS)
+    headers.setdefault("Cache-Control", "no-store")
+    headers["X-Request-Id"] = context.request_id
+    headers["traceparent"] = context.traceparent
+
+
+def _named_ids(scope: Scope) -> dict[str, str]:
+    """The ids in the address under names that a search in the logs would use: `run`, `preference`, `dataset` ..."""
+    return {name.removesuffix("_id"): str(value) for name, value in scope.get("path_params", {}).items()}
+
+
+def _is_text(encoded: bytes) -> bool:
+    try:
+        return is_storable(unquote_to_bytes(encoded).decode())
+    except UnicodeDecodeError:
+        return False

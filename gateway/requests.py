@@ -1,0 +1,207 @@
+"""What routes are made of: the core, commands in the caller's name, and views of the read models."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Annotated, Any, cast
+from uuid import UUID, uuid4, uuid5
+
+from anyio import to_thread
+from fastapi import Depends, Header, Query, Request, Response
+from pydantic import Field
+from sqlalchemy import Connection
+
+from domain.errors import Invalid, NotFound
+from domain.events import Envelope
+from domain.ports import Written
+from gateway.auth import Who
+from gateway.bootstrap import Core
+from gateway.context import command_envelope
+from gateway.errors import NotCaughtUp
+from gateway.strict import Body
+from projections import checkpoints
+from projections.projector import Projector, Row
+from projections.status import wait_for
+
+CATCH_UP_SECONDS = 5.0
+POLL_SECONDS = 0.05
+MAX_POSITION = 2**63 - 1
+_ENTITY_TAG = re.compile(r'"(\d{1,18})"')
+
+Position = Annotated[int, Query(ge=0, le=MAX_POSITION)]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=200, description="How many items a page holds at most")]
+
+
+class Reason(Body):
+    """Why; it stays in the history."""
+
+    reason: str = Field("", max_length=2000)
+
+
+NO_REASON = Reason()
+
+
+def core_of(request: Request) -> Core:
+    """The parts that this app was created on."""
+    return cast(Core, request.app.state.core)
+
+
+CoreOf = Annotated[Core, Depends(core_of)]
+
+
+class Door:
+    """Runs a request's commands under its envelope; tells the position in a header. `id` is the request's own, and the
+    same again for a repeat under the same Idempotency-Key."""
+
+    def __init__(self, core: Core, response: Response, envelope: Envelope) -> None:
+        self._core = core
+        self._response = response
+        self._envelope = envelope
+        self.id = envelope.command_id or uuid4()
+
+    def __call__(self, command: object, location: str | None = None) -> Written:
+        """`location`: where what was made can be read, with `{id}` in place of its id."""
+        written = self._core.bus.execute(command, self._envelope)
+        self.tell(written.position, location and location.format(id=written.id))
+        return written
+
+    def each(self, commands: Iterable[object]) -> list[Written]:
+        """Several commands of one request. Their ids follow from the request's, so that a repeat is harmless."""
+        envelopes = (replace(self._envelope, command_id=uuid5(self.id, str(number))) for number in count(1))
+        return [self._core.bus.execute(*each) for each in zip(commands, envelopes, strict=False)]
+
+    def tell(self, position: int, location: str | None = None) -> None:
+        """Sets the headers that say where the log stands now, and where the result will be."""
+        self._response.headers["X-Caravan-Position"] = str(position)
+        if location:
+            self._response.headers["Location"] = location
+
+
+async def _door(
+    request: Request,
+    response: Response,
+    core: CoreOf,
+    caller: Who,
+    idempotency_key: Annotated[
+        str | None, Header(description="Makes a repeat harmless: the same key has one effect and one answer")
+    ] = None,
+) -> Door:
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    body = await request.body()
+    context = request.state.context
+    envelope = command_envelope(caller, context, request.method, target, body, idempotency_key)
+    return Door(core, response, envelope)
+
+
+Commands = Annotated[Door, Depends(_door)]
+
+
+def _if_match(
+    if_match: Annotated[
+        str | None, Header(description='The ETag that the change was made from, e.g. `"3"`; 412 if it is not current')
+    ] = None,
+) -> int | None:
+    if if_match is None or if_match == "*":
+        return None
+    tag = _ENTITY_TAG.fullmatch(if_match)
+    if not tag:
+        raise Invalid(f'If-Match must be an ETag as it was received, e.g. "3"; not {if_match}')
+    return int(tag[1])
+
+
+ExpectedVersion = Annotated[int | None, Depends(_if_match)]
+
+
+class NotModified(Exception):
+    """The caller has this version already. HTTP 304."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.tag = tag
+
+
+class EntityTag:
+    """Names the version of what is answered."""
+
+    def __init__(self, response: Response, known: str | None) -> None:
+        self._response = response
+        self._known = [tag.strip().removeprefix("W/") for tag in (known or "").split(",")]
+
+    def set(self, version: int | str) -> str:
+        """Without asking whether the caller has it already. Returns the header's value."""
+        tag = f'"{version}"'
+        self._response.headers["ETag"] = tag
+        return tag
+
+    def check(self, version: int | str) -> str:
+        """Raises NotModified when the caller has this version already. The version must say all of the answer."""
+        tag = self.set(version)
+        if tag in self._known:
+            raise NotModified(tag)
+        return tag
+
+
+def _entity_tag(
+    response: Response, if_none_match: Annotated[str | None, Header(description="304 if this is current")] = None
+) -> EntityTag:
+    return EntityTag(response, if_none_match)
+
+
+Tag = Annotated[EntityTag, Depends(_entity_tag)]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Read models at one moment. `position`: all of them have seen everything up to there."""
+
+    db: Connection
+    position: int
+
+    def page(self, page: Any) -> dict[str, Any]:
+        """A page as it is answered."""
+        return {"items": page.items, "next": page.next_cursor, "position": self.position}
+
+    def all(self, items: list[Row]) -> dict[str, Any]:
+        """Everything there is, in the form of a page."""
+        return {"items": items, "next": None, "position": self.position}
+
+
+def viewing(*projectors: Projector) -> Callable[..., Iterator[View]]:
+    """The dependency that opens a View of these read models, once they have come to `?after=`."""
+    names = [projector.name for projector in projectors]
+
+    async def caught_up(
+        core: CoreOf,
+        after: Annotated[
+            Position | None, Query(description="Read your writes: answer only with what was known at this position")
+        ] = None,
+    ) -> None:
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while after and not await to_thread.run_sync(wait_for, core.engine, names, after, 0.0):
+            if time.monotonic() > deadline:
+                raise NotCaughtUp(f"{', '.join(names)} did not reach position {after} in time; try again in a moment")
+            await asyncio.sleep(POLL_SECONDS)
+
+    def view(core: CoreOf, _caught_up: None = Depends(caught_up)) -> Iterator[View]:
+        with core.engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
+            yield View(db, min(checkpoints.position(db, name) for name in names))
+
+    return view
+
+
+def found(row: Row | None, kind: str, id: UUID | str | int) -> Row:
+    """The row itself. Raises NotFound where there is none."""
+    if row is None:
+        raise NotFound(kind, str(id))
+    return row
+
+
+async def not_modified(_request: Request, known: NotModified) -> Response:
+    """An empty answer, with the tag."""
+    return Response(status_code=304, headers={"ETag": known.tag})

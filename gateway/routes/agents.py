@@ -1,0 +1,95 @@
+"""/v1/agents: agents.yaml, as text with its comments or as data, and every revision of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from commands.roster import ReviseRoster
+from domain.access import Role
+from domain.errors import Invalid
+from domain.ports import Written
+from domain.roster import ROSTER_ID
+from domain.text import is_storable
+from gateway.auth import needs
+from gateway.errors import PreconditionRequired, responses
+from gateway.requests import Commands, CoreOf, Cursor, ExpectedVersion, Limit, Tag, View, found, viewing
+from gateway.shapes import PageOf, RosterRevision
+from gateway.strict import StrictRoute
+from projections import agent_rosters
+
+router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
+Rosters = Annotated[View, Depends(viewing(agent_rosters.PROJECTOR))]
+Accept = Annotated[str, Header(description="`application/yaml` for the text alone")]
+
+MEDIA_TYPE = "application/yaml"
+EXAMPLE = """\
+agents:
+  - name: physicist
+    role: Physicist
+    system_message: You explain physics in plain words.
+    model: {platform: embedded, name: smollm2-135m-instruct}
+    adapter: team  # the alias of a LoRA adapter
+    ballot: likelihood
+"""
+TEXT = {"schema": {"type": "string"}, "example": EXAMPLE}
+EITHER = {200: {"description": "The revision, or its text", "content": {MEDIA_TYPE: TEXT}}}
+
+
+async def _yaml(request: Request) -> str:
+    try:
+        text = (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"agents.yaml must be UTF-8; byte {error.start} is not") from error
+    if not is_storable(text):
+        raise Invalid("agents.yaml holds NUL, which cannot be stored; remove it")
+    return text
+
+
+@router.get("", response_model=RosterRevision, responses=EITHER | responses(404))
+def get_agents(view: Rosters, tag: Tag, accept: Accept = "*/*") -> Response | dict[str, Any]:
+    """The current agents.yaml. Its ETag is its revision."""
+    return _answer(found(agent_rosters.latest(view.db), "agent roster", "yet"), accept, tag)
+
+
+@router.put(
+    "",
+    dependencies=needs(Role.ADMIN),
+    responses=responses(412, 428),
+    openapi_extra={"requestBody": {"required": True, "content": {MEDIA_TYPE: TEXT}}},
+)
+def revise_agents(
+    text: Annotated[str, Depends(_yaml)],
+    command: Commands,
+    core: CoreOf,
+    tag: Tag,
+    revision: ExpectedVersion,
+    reason: Annotated[str, Query(max_length=2000)] = "",
+) -> Written:
+    """Replaces agents.yaml, once it is valid. Runs asked for before keep the revision that they began with."""
+    if revision is None and core.store.history(ROSTER_ID):
+        raise PreconditionRequired("send If-Match with the ETag of the revision that you edited: no edit is lost")
+    written = command(ReviseRoster(text, reason, revision))
+    tag.set(written.version)
+    return written
+
+
+@router.get("/revisions", response_model=PageOf[RosterRevision])
+def list_revisions(view: Rosters, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
+    """Every agents.yaml there was, the newest first."""
+    return view.page(agent_rosters.revisions(view.db, cursor, limit))
+
+
+@router.get("/revisions/{revision}", response_model=RosterRevision, responses=EITHER | responses(404))
+def get_revision(revision: int, view: Rosters, tag: Tag, accept: Accept = "*/*") -> Response | dict[str, Any]:
+    """One revision, as it was."""
+    known = agent_rosters.find(view.db, revision) if 0 < revision < 2**31 else None
+    return _answer(found(known, "agent roster revision", revision), accept, tag)
+
+
+def _answer(revision: dict[str, Any], accept: str, tag: Tag) -> Response | dict[str, Any]:
+    etag = tag.check(revision["revision"])
+    if "yaml" not in accept:
+        return revision
+    return Response(revision["text"], media_type=MEDIA_TYPE, headers={"ETag": etag, "Vary": "Accept"})

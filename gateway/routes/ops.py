@@ -1,0 +1,91 @@
+"""For operators: health, metrics, how far the read models are, and who one is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+from domain.access import Role
+from domain.events import ActorKind
+from gateway.auth import Who, needs
+from gateway.health import Check, check, check_all
+from gateway.requests import CoreOf
+from gateway.shapes import PageOf
+from projections.status import Status, status
+
+open_router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], dependencies=needs(Role.VIEWER))
+
+PLAIN = {200: {"content": {"text/plain": {}}}}
+
+
+class Alive(BaseModel):
+    """Nothing more is said to strangers."""
+
+    status: Literal["ok", "unavailable"]
+
+
+class Health(BaseModel):
+    """The parts around the gateway, and how far the read models are behind the log."""
+
+    status: Literal["ok", "degraded"]
+    checks: list[Check]
+    projections: list[Status] = Field(description="Empty while Postgres cannot be reached")
+
+
+class Me(BaseModel):
+    """Whom the token stands for."""
+
+    subject: str
+    kind: ActorKind
+    role: Role
+
+
+@open_router.get("/health/live")
+async def live() -> Alive:
+    """The process runs."""
+    return Alive(status="ok")
+
+
+@open_router.get("/health/ready", responses={503: {"model": Alive, "description": "Not ready"}})
+async def ready(core: CoreOf, response: Response) -> Alive:
+    """It can answer: the database is there, with its tables."""
+    postgres = await check("postgres", core.probes["postgres"])
+    if postgres.state == "ok":
+        return Alive(status="ok")
+    response.status_code = 503
+    return Alive(status="unavailable")
+
+
+@router.get("/health", responses={503: {"model": Health, "description": "Some part does not work"}})
+async def health(core: CoreOf, response: Response) -> Health:
+    """Every part, tried just now."""
+    checks = await check_all(core.probes)
+    works = {one.name: one.state == "ok" for one in checks}
+    behind = await to_thread.run_sync(lambda: status(core.engine, core.feed.head())) if works["postgres"] else []
+    if not all(works.values()):
+        response.status_code = 503
+    return Health(status="ok" if all(works.values()) else "degraded", checks=checks, projections=behind)
+
+
+@router.get("/v1/projections")
+def list_projections(core: CoreOf) -> PageOf[Status]:
+    """How far each read model is behind the log, and how many events it could not take."""
+    head = core.feed.head()
+    return PageOf[Status](items=status(core.engine, head), next=None, position=head)
+
+
+@router.get("/v1/me")
+def me(caller: Who) -> Me:
+    """Whom the token stands for, and what it may do."""
+    return Me(subject=caller.actor.subject, kind=caller.actor.kind, role=caller.role)
+
+
+@router.get("/metrics", response_class=Response, responses=PLAIN)
+def metrics(request: Request) -> Response:
+    """For Prometheus, which sends the token as `authorization: {credentials: ...}`."""
+    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)

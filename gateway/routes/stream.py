@@ -1,0 +1,74 @@
+"""/v1/stream: what happens, as it happens, from any position on."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+from uuid import UUID
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header, Query, Request, WebSocket
+from fastapi.requests import HTTPConnection
+from sse_starlette import EventSourceResponse
+
+from domain.access import Role
+from domain.errors import Invalid
+from gateway.auth import Needs, needs
+from gateway.bootstrap import Core
+from gateway.errors import responses
+from gateway.event_types import event_types
+from gateway.requests import MAX_POSITION, Position
+from gateway.streams import Streams
+from gateway.tail import Wanted
+
+router = APIRouter(prefix="/v1/stream", tags=["stream"])
+
+EVENTS = {
+    200: {
+        "description": "Events of the types at /asyncapi.json; `id` is the position",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+def _wanted(
+    workflow: Annotated[UUID | None, Query(description="Only events of this run")] = None,
+    types: Annotated[
+        str, Query(description="Only these, with commas between, e.g. `workflow,preference.proposed`")
+    ] = "",
+) -> Wanted:
+    return Wanted(event_types(filter(None, types.split(","))), workflow)
+
+
+async def _start(
+    connection: HTTPConnection,
+    after: Annotated[
+        Position | None, Query(description="Everything after this position, then live; without it: live only")
+    ] = None,
+    last_event_id: Annotated[str | None, Header(description="As a browser sends it when it comes back")] = None,
+) -> int | None:
+    if last_event_id is not None:
+        after = int(last_event_id) if last_event_id.isdecimal() else -1
+    core: Core = connection.app.state.core
+    if after is not None and not 0 <= after <= min(MAX_POSITION, await to_thread.run_sync(core.feed.head)):
+        raise Invalid(f"position {after} is not in the log; was this Caravan reset? Begin again with after=0")
+    return after
+
+
+Filter = Annotated[Wanted, Depends(_wanted)]
+Start = Annotated[int | None, Depends(_start)]
+
+
+def _streams(connection: HTTPConnection) -> Streams:
+    return cast(Streams, connection.app.state.streams)
+
+
+@router.get("", response_class=EventSourceResponse, dependencies=needs(Role.VIEWER), responses=EVENTS | responses(422))
+async def follow_as_sse(request: Request, wanted: Filter, start: Start) -> EventSourceResponse:
+    """Server-sent events. A client that comes back with Last-Event-ID, as browsers do, misses and repeats nothing."""
+    return _streams(request).events(wanted, start, request.state.token)
+
+
+@router.websocket("", dependencies=[Depends(Needs(Role.VIEWER))])
+async def follow_as_websocket(socket: WebSocket, wanted: Filter, start: Start) -> None:
+    """One CloudEvent a text frame. A browser offers the subprotocols `caravan.v1` and `bearer.<token>`."""
+    await _streams(socket).websocket(socket, wanted, start)

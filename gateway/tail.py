@@ -1,0 +1,180 @@
+"""The end of the log, watched once for all clients of this process, and joined to its history without a seam.
+
+Positions are in commit order, so what a client has not read by history comes after the tail's position when the client
+subscribes: it reads the gap between the two, then the queue, and skips what both hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from anyio import to_thread
+from loguru import logger
+
+from gateway.errors import OUTAGES
+
+POLL_SECONDS = 0.15
+OUTAGE_SECONDS = 1.0
+IDLE_SECONDS = 1.0
+PAGE = 500
+QUEUE = 1000
+"""How many events a client may lag behind the tail before it is told to come back."""
+
+
+class TooSlow(Exception):
+    """The client does not read as fast as events arrive."""
+
+
+class EventFeed(Protocol):
+    """Pages of CloudEvents by position (adapters/event_feed.py)."""
+
+    def head(self) -> int: ...
+
+    def page(
+        self,
+        after: int = 0,
+        upto: int | None = None,
+        types: Sequence[str] = (),
+        aggregate: UUID | None = None,
+        actor: str | None = None,
+        limit: int = 500,
+    ) -> Sequence[Mapping[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event, encoded once for all clients."""
+
+    position: int
+    type: str
+    aggregate: UUID
+    text: str
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Frame:
+        """`event`: a CloudEvent."""
+        text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        return cls(event["position"], event["type"], UUID(event["subject"]), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events a client follows; empty and None: all."""
+
+    types: tuple[str, ...] = ()
+    aggregate: UUID | None = None
+
+    def __contains__(self, frame: Frame) -> bool:
+        return (not self.types or frame.type in self.types) and self.aggregate in (None, frame.aggregate)
+
+
+class Subscription:
+    """What one client has still to read of what happened after `since`."""
+
+    def __init__(self, wanted: Wanted, since: int) -> None:
+        self.since = since
+        self._wanted = wanted
+        self._waiting: asyncio.Queue[Frame] = asyncio.Queue(QUEUE)
+        self._overflown = False
+
+    def offer(self, frame: Frame) -> None:
+        """Never blocks: one slow client must not hold up the others."""
+        if frame in self._wanted and not self._overflown:
+            try:
+                self._waiting.put_nowait(frame)
+            except asyncio.QueueFull:
+                self._overflown = True
+
+    async def next(self) -> Frame | None:
+        """The next event; None when there was none for a second. Raises TooSlow once events had to be left out."""
+        if self._overflown:
+            raise TooSlow
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                return await self._waiting.get()
+        except TimeoutError:
+            return None
+
+
+class Tail:
+    """Polls the log's end and hands each event to every subscription. `run` it as a task for as long as clients may
+    come."""
+
+    def __init__(self, feed: EventFeed, seconds: float = POLL_SECONDS) -> None:
+        self._feed = feed
+        self._seconds = seconds
+        self._position = 0
+        self._started = asyncio.Event()
+        self._subscriptions: set[Subscription] = set()
+
+    async def run(self) -> None:
+        """Until cancelled. While the database is away it tries again, and then goes on where it was."""
+        while True:
+            try:
+                await self._step()
+            except OUTAGES as outage:
+                logger.warning("the tail cannot read the log: {}", outage)
+                await asyncio.sleep(OUTAGE_SECONDS)
+
+    async def follow(self, wanted: Wanted, after: int | None) -> AsyncGenerator[Frame | None]:
+        """Every wanted event after that position, each once, in order: history first, then live for ever (after None:
+        live only). Yields None whenever nothing happened for a second. Raises TooSlow."""
+        await self._started.wait()
+        position = self._position if after is None else after
+        async for frame in self._history(wanted, position, upto=None):
+            position = frame.position
+            yield frame
+        with self._subscribed(wanted) as live:
+            async for frame in self._history(wanted, position, live.since):
+                position = frame.position
+                yield frame
+            while True:
+                arrived = await live.next()
+                if arrived is None:
+                    yield None
+                elif arrived.position > position:
+                    position = arrived.position
+                    yield arrived
+
+    async def _step(self) -> None:
+        if not self._started.is_set():
+            self._position = await to_thread.run_sync(self._feed.head)
+            self._started.set()
+        frames = await self._page(Wanted(), self._position, None)
+        for frame in frames:
+            self._position = frame.position
+            for subscription in self._subscriptions:
+                subscription.offer(frame)
+        if len(frames) < PAGE:
+            await asyncio.sleep(self._seconds)
+
+    async def _history(self, wanted: Wanted, after: int, upto: int | None) -> AsyncGenerator[Frame]:
+        while True:
+            frames = await self._page(wanted, after, upto)
+            for frame in frames:
+                yield frame
+            if len(frames) < PAGE:
+                return
+            after = frames[-1].position
+
+    async def _page(self, wanted: Wanted, after: int, upto: int | None) -> Sequence[Frame]:
+        def read() -> Sequence[Frame]:
+            events = self._feed.page(after, upto, wanted.types, wanted.aggregate, limit=PAGE)
+            return [Frame.of(event) for event in events]
+
+        return await to_thread.run_sync(read)
+
+    @contextmanager
+    def _subscribed(self, wanted: Wanted) -> Iterator[Subscription]:
+        subscription = Subscription(wanted, self._position)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
