@@ -28,10 +28,6 @@ test: setup lint types  ## style, types, architecture, and all tests with their 
 acceptance: setup  ## the 80 MT-Bench tasks while every process is killed once (CARAVAN_TEST_DATA names the inputs)
 	$(BIN)/python -m tests.acceptance
 
-.PHONY: bench
-bench: setup  ## speeds, as a table and in .bench/latest.json
-	$(BIN)/python -m tests.load
-
 .PHONY: lint
 lint: setup  ## style and architecture
 	$(BIN)/ruff check .
@@ -53,4 +49,4 @@ lock: setup  ## requirements.lock anew, from the ranges in pyproject.toml
 
 .PHONY: clean
 clean:  ## remove what tools made; data (.caravan) and artifacts stay
-	rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
