@@ -238,5 +238,6 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
         "HF_DATASETS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONHASHSEED": "0",  # PEFT writes a set into adapter_config.json
         "WANDB_DISABLED": "true",
     }

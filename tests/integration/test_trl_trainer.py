@@ -25,7 +25,6 @@ from domain.training import (
     TrainingJob,
 )
 from tests.integration.processes import eventually, kill_9, lives
-from tests.tiny_model import make_tiny_model
 
 CONFIG = TrainingConfig(
     steps=10, batch_size=2, learning_rate=5e-3, lora_dropout=0.1, max_length=64, max_pairs=5, seed=7
@@ -58,14 +57,9 @@ class Place:
         return TrainingJob(UUID(int=run), "team@1", DATASET, str(file), sha256, 42, "tiny", CONFIG)
 
 
-@pytest.fixture(scope="module")
-def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
 @pytest.fixture
-def place(base_model: Path, tmp_path: Path) -> Place:
-    return Place(base_model, tmp_path)
+def place(tiny_model: Path, tmp_path: Path) -> Place:
+    return Place(tiny_model, tmp_path)
 
 
 @dataclass(frozen=True)
@@ -76,9 +70,9 @@ class Unbroken:
 
 
 @pytest.fixture(scope="module")
-def unbroken(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+def unbroken(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     """What every other way to get there has to be equal to."""
-    place = Place(base_model, tmp_path_factory.mktemp("unbroken"))
+    place = Place(tiny_model, tmp_path_factory.mktemp("unbroken"))
     progress: list[Progress] = []
     trained = place.trainer().train(place.job(), progress.append, never)
     return Unbroken(place, trained, progress)
@@ -149,6 +143,9 @@ def test_a_cancelled_training_goes_on_later_and_ends_the_same(unbroken: Unbroken
     assert later[0].step == seen[-1].step + 1
     assert trained.sha256 == unbroken.trained.sha256
     assert trained.loss_before == unbroken.trained.loss_before
+    for file in (ADAPTER_WEIGHTS, "adapter_config.json"):
+        resumed, straight = (at.adapter("team@1") / file for at in (place, unbroken.place))
+        assert resumed.read_bytes() == straight.read_bytes()
 
 
 def test_a_training_survives_kill_9_of_its_trainer_and_of_its_own_process(unbroken: Unbroken, place: Place) -> None:
