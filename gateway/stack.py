@@ -106,6 +106,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": str(settings.database_url),
         "NATS_URL": str(settings.nats_url),
         "PYTHONUNBUFFERED": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait steal the cores from the other processes
     }
 
 
