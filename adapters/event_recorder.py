@@ -27,10 +27,22 @@ SALT_BYTES = 16
 POOL = {"POSTGRES_POOL_SIZE": "2", "POSTGRES_MAX_OVERFLOW": "14", "POSTGRES_MAX_WAITING": "200"}
 
 
+class UnsafePositions(ValueError):
+    """Somebody turned the library's database functions on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "POSTGRES_ENABLE_DB_FUNCTIONS skips the lock that keeps positions in commit order, "
+            "and readers would miss events for good: unset it"
+        )
+
+
 class EnvelopeRecorder(PostgresApplicationRecorder):
     """Stores what `insert_events(..., envelope=...)` says of the events in the same row; bare events without one."""
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
+        if datastore.enable_db_functions:
+            raise UnsafePositions
         super().__init__(datastore, events_table_name=events_table_name)
         schema = Identifier(datastore.schema)
         self._insert_enveloped = SQL(
@@ -96,9 +108,9 @@ class EnvelopeFactory(PostgresFactory):
 
 
 def open_factory(database_url: str) -> EnvelopeFactory:
-    """The library's factory for the database of that URL. The tables must be there (Alembic makes them)."""
+    """The library's factory for the database of that URL, `sslmode` and all. Alembic makes the tables."""
     conninfo = conninfo_to_dict(database_url)
-    factory = InfrastructureFactory.construct(
+    constructed = InfrastructureFactory.construct(
         {
             "PERSISTENCE_MODULE": "adapters.event_recorder:EnvelopeFactory",
             "POSTGRES_DBNAME": str(conninfo.get("dbname", "postgres")),
@@ -112,7 +124,9 @@ def open_factory(database_url: str) -> EnvelopeFactory:
             **POOL,
         }
     )
-    return cast(EnvelopeFactory, factory)
+    factory = cast(EnvelopeFactory, constructed)
+    factory.datastore.pool.kwargs |= conninfo  # type: ignore[operator]
+    return factory
 
 
 def _columns(event: StoredEvent, salt: bytes, index: int) -> tuple[object, ...]:
