@@ -140,7 +140,8 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
         scored = await Caller(request).wait_for(job.result)
         if scored is None:
             return _client_gone()
-        read, answered = len(job.prompt), scored.tokens
+        answered = scored.tokens
+        read = len(job.prompt) + len(job.answer) - answered
         response = ScoreResponse(
             model=body.model,
             system_fingerprint=job.adapter.fingerprint if job.adapter else model.fingerprint,

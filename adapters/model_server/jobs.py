@@ -34,7 +34,7 @@ class Completion:
 
 @dataclass(frozen=True)
 class Score:
-    """The mean natural log-probability of an answer's `tokens` tokens, each given all that came before."""
+    """The mean natural log-probability of `tokens` tokens, each given all that came before."""
 
     mean_logprob: float
     tokens: int
@@ -62,9 +62,11 @@ class ChatJob(Job):
 
 @dataclass
 class ScoreJob(Job):
-    """Score an answer, of at least one token id, to the prompt; the result is a Score."""
+    """Score what follows the prompt; the result is a Score. `scored` says of each token in `answer` whether it counts
+    (the assistant's, at least one) or only stands in between (the user's)."""
 
     answer: list[int]
+    scored: list[bool]
 
 
 def resolve(future: Future[Result], result: Result) -> None:

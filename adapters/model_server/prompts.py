@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateError
@@ -17,6 +18,16 @@ TOOLS_INTRODUCTION = (
 )
 
 
+@dataclass(frozen=True)
+class AnsweredPrompt:
+    """A conversation of which answers are to be scored: the tokens before the first of them, those from there on, and
+    of each of the latter whether it is an answer's. Answers end where their text ends, without an end token."""
+
+    prompt: list[int]
+    answer: list[int]
+    scored: list[bool]
+
+
 class PromptWriter:
     """Renders the model's own chat template. Thread-safe."""
 
@@ -28,6 +39,29 @@ class PromptWriter:
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
         """The conversation up to where the assistant begins to answer. Raises BadRequest."""
+        return self._tokens(self._text(messages, tools))
+
+    def with_answers(self, messages: Sequence[Message], answers: Sequence[int]) -> AnsweredPrompt:
+        """The conversation up to the end of the last of these messages of the assistant. Raises BadRequest."""
+        pieces: list[tuple[list[int], bool]] = []
+        shown = ""
+        for index in answers:
+            before = self._text(messages[:index]) if index else ""
+            if not before.startswith(shown) or not index:
+                raise BadRequest("the model's chat template cannot show an answer at that place", "messages")
+            pieces.append((self._tokens(before[len(shown) :]), False))
+            pieces.append((self._tokens(messages[index].text), True))
+            shown = before + messages[index].text
+        if not any(tokens for tokens, scored in pieces if scored):
+            raise BadRequest("there is nothing to score: send `answer`, or messages of the assistant", "messages")
+        (prompt, _), *rest = pieces
+        return AnsweredPrompt(
+            prompt=prompt,
+            answer=[token for tokens, _ in rest for token in tokens],
+            scored=[scored for tokens, scored in rest for _ in tokens],
+        )
+
+    def _text(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
         conversation = [_plain(message) for message in messages]
         definitions: list[Any] = [tool.model_dump() for tool in tools]
         if definitions and not self._template_shows_tools:
@@ -38,10 +72,9 @@ class PromptWriter:
             )
         except TemplateError as error:
             raise BadRequest(f"the model's chat template refuses these messages: {error}", "messages") from error
-        return self.answer(str(text))
+        return str(text)
 
-    def answer(self, text: str) -> list[int]:
-        """A text as the assistant would write it, without an end token."""
+    def _tokens(self, text: str) -> list[int]:
         ids: list[int] = self._encoder.encode(text, add_special_tokens=False).ids
         return ids
 

@@ -131,15 +131,18 @@ class ChatRequest(BaseModel):
 
 
 class ScoreRequest(BaseModel):
-    """POST /v1/score: how likely is it that the model answers these messages with `answer`?"""
+    """POST /v1/score: how likely is it that the model answers these messages with `answer`?
+
+    Without an `answer`, all the assistant's messages are scored, each given those before it.
+    """
 
     model: str
     messages: Messages
-    answer: Text = Field(min_length=1)
+    answer: Text | None = Field(None, min_length=1)
 
 
 class Usage(BaseModel):
-    """Tokens read; for a score, `completion_tokens` are those of the answer that was scored."""
+    """Tokens read; for a score, `completion_tokens` are those that were scored."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -147,7 +150,7 @@ class Usage(BaseModel):
 
 
 class ScoreResponse(BaseModel):
-    """`mean_logprob` is the mean natural log-probability of the answer's `tokens` tokens, without an end token."""
+    """`mean_logprob` is the mean natural log-probability of the `tokens` tokens that were scored, no end tokens."""
 
     object: Literal["score"] = "score"
     model: str

@@ -17,6 +17,7 @@ def score(model: ServedModel, jobs: Sequence[ScoreJob]) -> None:
     # The logits at a position are about the token after it: one more to the left, and the last one is of no use.
     logits = model.forward(tokens, mask, [job.adapter for job in jobs], last=longest + 1)
     for job, row in zip(jobs, logits, strict=True):
-        logprobs = row[-len(job.answer) - 1 : -1].log_softmax(dim=-1)
-        of_answer = logprobs.gather(1, torch.tensor(job.answer)[:, None])
-        resolve(job.result, Score(float(of_answer.mean()), len(job.answer)))
+        counts = torch.tensor(job.scored)
+        logprobs = row[-len(job.answer) - 1 : -1][counts].log_softmax(dim=-1)
+        of_answer = logprobs.gather(1, torch.tensor(job.answer)[counts][:, None])
+        resolve(job.result, Score(float(of_answer.mean()), len(of_answer)))

@@ -13,7 +13,7 @@ from adapters.model_server.errors import BadRequest, ContextTooLong
 from adapters.model_server.jobs import ChatJob, Sampling, ScoreJob
 from adapters.model_server.model import ServedModel
 from adapters.model_server.prompts import PromptWriter
-from adapters.model_server.schemas import MAX_SEED, ChatRequest, NamedToolChoice, ScoreRequest
+from adapters.model_server.schemas import MAX_SEED, ChatRequest, Message, NamedToolChoice, ScoreRequest
 
 DEFAULT_MAX_TOKENS = 256
 MAX_SCORED_TOKENS = 2_048
@@ -55,14 +55,19 @@ class Translator:
     def score(self, request: ScoreRequest) -> ScoreJob:
         """Raises an ApiError that says what to change."""
         adapter = self._adapter(request.model)
-        prompt = self._prompts.prompt(request.messages)
-        answer = self._prompts.answer(request.answer)
-        most = min(self._room_after(prompt), MAX_SCORED_TOKENS)
-        if len(answer) > most:
+        if request.answer is None:
+            messages = request.messages
+            answers = [n for n, message in enumerate(messages) if message.role == "assistant"]
+        else:
+            messages = [*request.messages, Message(role="assistant", content=request.answer)]
+            answers = [len(request.messages)]
+        parts = self._prompts.with_answers(messages, answers)
+        most = min(self._room_after(parts.prompt), MAX_SCORED_TOKENS)
+        if len(parts.answer) > most:
             raise ContextTooLong(
-                f"the answer has {len(answer)} tokens; after this prompt at most {most} can be scored", "answer"
+                f"the answer has {len(parts.answer)} tokens; after this prompt at most {most} can be scored", "answer"
             )
-        return ScoreJob(prompt, adapter, answer)
+        return ScoreJob(parts.prompt, adapter, parts.answer, parts.scored)
 
     def _adapter(self, name: str) -> Adapter | None:
         return None if name == self._base_name else self._adapters.find(name)
