@@ -1,0 +1,68 @@
+"""Signs of life: who gives them is alive, who stops is gone soon, who signs off is gone at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from adapters import schema
+from adapters.presence import Presence
+from tests.integration.processes import eventually
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    schema.upgrade(database)
+    engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def presence(engine: Engine) -> Presence:
+    return Presence(engine, beat_seconds=0.05, gone_after=timedelta(seconds=0.5))
+
+
+def test_a_worker_is_alive_for_as_long_as_it_is_announced(presence: Presence) -> None:
+    assert not presence.alive("ada")
+    with presence.announced("ada"):
+        time.sleep(0.8)
+        assert presence.alive("ada")
+        assert presence.living() == {"ada"}
+    assert not presence.alive("ada")
+
+
+def test_a_worker_that_falls_silent_is_gone(presence: Presence) -> None:
+    presence.beat("ada")
+    assert presence.alive("ada")
+    eventually(lambda: not presence.alive("ada"), within=5)
+
+
+def test_a_worker_that_is_killed_by_an_error_signs_off_too(presence: Presence) -> None:
+    with pytest.raises(KeyError), presence.announced("ada"):
+        raise KeyError
+    assert presence.living() == frozenset()
+
+
+def test_a_heart_beats_on_after_an_outage_of_the_store(presence: Presence, engine: Engine) -> None:
+    with presence.announced("ada"):
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE workers RENAME TO elsewhere"))
+        time.sleep(0.8)
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE elsewhere RENAME TO workers"))
+        eventually(lambda: presence.alive("ada"), within=5)
+
+
+def test_rows_of_the_long_dead_are_swept_out(presence: Presence, engine: Engine) -> None:
+    presence.beat("ada")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE workers SET seen_at = seen_at - interval '2 days'"))
+    presence.beat("ben")
+    presence.leave("cyd")
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT worker FROM workers")).all() == ["ben"]
