@@ -1,0 +1,100 @@
+"""A gateway on a real database of its own, with a token for every role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.schema import upgrade
+from domain.access import Role
+from domain.events import ActorKind
+from gateway.app import create_app
+from gateway.bootstrap import Core, open_core
+from gateway.settings import Settings
+from projections import ALL
+from projections.engine import catch_up
+from tests import story
+
+AGENTS = Path("configs/agents.yaml").read_text()
+
+
+class Gateway:
+    """The app, and what tests do with it."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.app = create_app(core)
+        self.tokens = {role: core.tokens.create(role.value, role, ActorKind.HUMAN, by="test") for role in Role}
+
+    def client(self, role: Role | None = Role.ADMIN, token: str | None = None) -> httpx.AsyncClient:
+        """Speaks to the app without a network, as that role (None: as a stranger)."""
+        token = token or (self.tokens[role] if role else None)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.AsyncClient(transport=transport, base_url="http://caravan", headers=headers)
+
+    def catch_up(self) -> None:
+        """What the projectors would do."""
+        for projector in ALL:
+            catch_up(self.core.engine, self.core.store, projector)
+
+    def tell(self, *aggregates: object) -> None:
+        """Lets a part of the story happen."""
+        for aggregate in aggregates or story.everything():
+            self.core.store.session(story.ENVELOPE).save(aggregate)  # type: ignore[arg-type]
+        self.catch_up()
+
+
+@pytest.fixture(scope="session")
+def migrated(embedded_postgres: EmbeddedPostgres) -> str:
+    """The name of an upgraded database to be copied, which is quicker than to upgrade one for each test."""
+    name = f"template_{uuid4().hex}"
+    with psycopg.connect(embedded_postgres.url(), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    upgrade(embedded_postgres.url(name))
+    return name
+
+
+@pytest.fixture
+def database(embedded_postgres: EmbeddedPostgres, migrated: str) -> Iterator[str]:
+    """The URL of an upgraded database of the test's own."""
+    name = sql.Identifier(f"test_{uuid4().hex}")
+    with psycopg.connect(embedded_postgres.url(), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(migrated)))
+        yield embedded_postgres.url(name.as_string().strip('"'))
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def core(database: str, tmp_path: Path) -> Iterator[Core]:
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = Settings(
+        database_url=database,
+        nats_url="nats://127.0.0.1:1",
+        model_url="http://127.0.0.1:1/v1",
+        home=home,
+        artifacts=tmp_path / "artifacts",
+        max_body_bytes=65_536,
+    )
+    with open_core(settings) as core:
+        yield core
+
+
+@pytest.fixture
+def gateway(core: Core) -> Gateway:
+    return Gateway(core)
+
+
+@pytest.fixture
+def told(gateway: Gateway) -> Gateway:
+    """A gateway after the whole story."""
+    gateway.tell()
+    return gateway
