@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from uuid import UUID, uuid4
 
+from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgents
 from adapters.nats import News, NewsDesk
-
-from adapters.bradley_terry import BradleyTerry
 from adapters.policy_checkpoints import PolicyCheckpoints
 from adapters.presence import Presence
 from adapters.trl_trainer import TrlTrainer
@@ -26,9 +24,8 @@ from commands.policies.runner import Policy, PolicyRunner
 from commands.policies.sweep import Sweep
 from domain.events import Actor, ActorKind
 from gateway.bootstrap import Core
+from gateway.running import Job, stopped_by_signals, together
 from projections.lookups import PromotedAdapters, RosterRevisions, UnattendedWork
-
-Job = Coroutine[Any, Any, None]
 
 
 async def work(core: Core) -> None:
@@ -40,7 +37,12 @@ async def work(core: Core) -> None:
         log=store,
         execute=core.bus.execute,
         kinds=KINDS,
-        agents=CamelAgents(settings.embedded_model_url, settings.model_key, settings.base_model_dir),
+        agents=CamelAgents(
+            embedded_url=settings.embedded_model_url,
+            embedded_key=str(settings.model_key),
+            tokenizer_file=_if_there(settings.base_model_dir / "tokenizer.json"),
+            secrets=os.environ,
+        ),
         rosters=RosterRevisions(store),
         adapters=PromotedAdapters(core.engine, store),
         workers=presence,
@@ -55,9 +57,9 @@ async def work(core: Core) -> None:
     unattended = UnattendedWork(core.engine, store, presence)
     desk = _desk(core)
     desk.subscribe("run-workflow", ["events.workflow.requested"], _offering(runs.offer))
-    stop = _stopped_by_signals()
+    stop = stopped_by_signals()
     with presence.announced(worker):
-        await _together(
+        await together(
             runs.run(stop),
             *(_driven(policy, core, desk, stop) for policy in policies),
             Sweep(unattended.runs_without_worker, runs.offer).run(stop),
@@ -84,9 +86,9 @@ async def train(core: Core) -> None:
     unattended = UnattendedWork(core.engine, store, presence)
     desk = _desk(core)
     desk.subscribe("run-training", ["events.training_run.requested"], _offering(trainings.offer))
-    stop = _stopped_by_signals()
+    stop = stopped_by_signals()
     with presence.announced(worker):
-        await _together(
+        await together(
             trainings.run(stop),
             Sweep(unattended.trainings_without_worker, trainings.offer).run(stop),
             desk.run(stop),
@@ -112,22 +114,12 @@ def _offering(offer: Callable[[UUID], None]) -> Callable[[Sequence[News]], Job]:
     return heed
 
 
-async def _together(*jobs: Job) -> None:
-    """Until all end. One that fails ends the others, and the process: the supervisor starts it afresh."""
-    async with asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(job)
-
-
 def _desk(core: Core) -> NewsDesk:
     return NewsDesk(str(core.settings.nats_url))
 
 
-def _stopped_by_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+def _if_there(file: Path) -> Path | None:
+    return file if file.exists() else None
 
 
 def _own_name(role: str) -> str:

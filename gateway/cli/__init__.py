@@ -10,7 +10,7 @@ app = typer.Typer(
     name="caravan",
     help="A self-improving team of agents, with every step in an event store.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
 )
 for module in (demo, up, doctor, runs, learning, tokens, operations, processes):
     app.add_typer(module.app)

@@ -15,7 +15,7 @@ from commands.roster import ReviseRoster
 from domain.events import Actor, ActorKind, Envelope
 from domain.roster import ROSTER_ID
 from gateway.bootstrap import Core, open_core
-from gateway.cli.output import plain_errors
+from gateway.cli.output import REFUSED, plain_errors
 from gateway.logging import configure_logging
 from gateway.settings import Settings
 from gateway.stack import located
@@ -120,7 +120,11 @@ def _process(name: str) -> Iterator[Settings]:
         settings = located(Settings())
         configure_logging(settings.log_level, name)
         logger.info("{} starts", name)
-        yield settings
+        try:
+            yield settings
+        except Exception as error:
+            logger.exception("{} cannot go on", name)
+            raise typer.Exit(REFUSED) from error
         logger.info("{} ends", name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import typer
+from loguru import logger
 from rich.markup import escape
 
 from adapters.embedded.keeper import State, Status
@@ -42,6 +43,8 @@ def up() -> None:
 def supervise(settings: Settings, observer: Callable[[Status], None]) -> Supervisor:
     """The supervisor of everything that these settings call for."""
     home = prepare_home(settings)
+    logger.remove()
+    logger.add(home / "logs" / "supervisor.log", level=settings.log_level, rotation="10 MB", retention=3)
     return Supervisor(processes(settings), home / "run", observer=observer)
 
 
@@ -52,7 +55,7 @@ def tell(status: Status) -> None:
     port = f" on port {status.port}" if status.port and status.state is State.RUNNING else ""
     console.print(f"{_MARKS[status.state]} {status.name}{port}", highlight=False)
     if status.failure and status.state is State.BACKING_OFF:
-        console.print(f"  [yellow]{escape(status.failure)}[/]", highlight=False)
+        console.print(f"  [yellow]{escape(status.failure.splitlines()[0])}[/]", highlight=False)
 
 
 def welcome(settings: Settings, token: str | None) -> None:

@@ -1,0 +1,25 @@
+"""How a process of several endless jobs begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+Job = Coroutine[Any, Any, None]
+
+
+async def together(*jobs: Job) -> None:
+    """Until all end. One that fails ends the others, and the process: the supervisor starts it afresh."""
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job)
+
+
+def stopped_by_signals() -> asyncio.Event:
+    """Is set by SIGTERM and SIGINT. Must be called on the event loop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
