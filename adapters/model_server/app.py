@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adapters.model_server.adapter_folder import AdapterFolder
 from adapters.model_server.engine import Engine
 from adapters.model_server.errors import ApiError, BadRequest, Unauthorized
-from adapters.model_server.jobs import ChatJob, Completion
+from adapters.model_server.jobs import ChatJob, Completion, Score
 from adapters.model_server.model import ServedModel
 from adapters.model_server.responses import Reply, model_entry
 from adapters.model_server.schemas import ChatRequest, ScoreRequest, ScoreResponse, Usage
@@ -32,8 +32,6 @@ from adapters.model_server.translation import Translator, calls_a_tool
 
 OPEN_PATH = "/health/live"
 DISCONNECT_POLL_SECONDS = 0.5
-
-Result = TypeVar("Result")
 
 
 class RequireKey:
@@ -52,25 +50,6 @@ class RequireKey:
                 await _error_response(refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-class Caller:
-    """The client of a request: whoever waits for a result on its behalf stops when it has gone."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    async def wait_for(self, result: Future[Result]) -> Result | None:
-        """The result, or None when the client disconnected, in which case the job is cancelled."""
-        waiting = asyncio.wrap_future(result)
-        try:
-            while not waiting.done():
-                await asyncio.wait({waiting}, timeout=DISCONNECT_POLL_SECONDS)
-                if not waiting.done() and await self._request.is_disconnected():
-                    return None
-            return waiting.result()
-        finally:
-            result.cancel()
 
 
 def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_key: str) -> FastAPI:
@@ -128,7 +107,7 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
             pieces = _submitted(engine, job)
             return EventSourceResponse(_stream(reply, job, pieces, with_usage), sep="\n")
         engine.submit(job)
-        completion = await Caller(request).wait_for(job.result)
+        completion: Completion | None = await _unless_gone(request, job.result)
         if completion is None:
             return _client_gone()
         return JSONResponse(reply.whole(completion).model_dump(exclude_unset=True))
@@ -137,7 +116,7 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
     async def score(body: ScoreRequest, request: Request) -> Response:
         job = await asyncio.to_thread(translator.score, body)
         engine.submit(job)
-        scored = await Caller(request).wait_for(job.result)
+        scored: Score | None = await _unless_gone(request, job.result)
         if scored is None:
             return _client_gone()
         answered = scored.tokens
@@ -152,6 +131,19 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
         return JSONResponse(response.model_dump())
 
     return app
+
+
+async def _unless_gone(request: Request, result: Future[Any]) -> Any | None:
+    """The result, or None when the client disconnected meanwhile, in which case the job is cancelled."""
+    waiting = asyncio.wrap_future(result)
+    try:
+        while not waiting.done():
+            await asyncio.wait({waiting}, timeout=DISCONNECT_POLL_SECONDS)
+            if not waiting.done() and await request.is_disconnected():
+                return None
+        return waiting.result()
+    finally:
+        result.cancel()
 
 
 def _submitted(engine: Engine, job: ChatJob) -> asyncio.Queue[str | None]:

@@ -2,6 +2,10 @@
 
 import json
 import math
+import signal
+import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -355,3 +359,29 @@ def test_a_client_that_goes_away_frees_its_place(server, client):
     while httpx.get(f"{server.url}/health", headers=headers).json()["running"]:
         assert time.monotonic() < deadline, "an answer that nobody waits for is still being written"
         time.sleep(0.05)
+
+
+def test_a_server_in_a_process_of_its_own_ends_when_told(tiny_model, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    start = (
+        "from pathlib import Path; from adapters.model_server.server import serve; "
+        f"serve(host='127.0.0.1', port={port}, base_dir=Path({str(tiny_model)!r}), base_name={BASE_NAME!r}, "
+        f"adapters_dir=Path({str(tmp_path)!r}), api_key={API_KEY!r}, threads=1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", start])
+    transport = httpx.Client(transport=httpx.HTTPTransport(retries=9))  # 0.5 s, 1 s, 2 s ... while it starts
+    client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=API_KEY, http_client=transport)
+
+    assert ask(client, "Hi").usage.completion_tokens == 12
+
+    process.terminate()
+    assert process.wait(timeout=20) in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize(("key", "base", "words"), [("", "tiny", "key"), ("key", "nowhere", "holds no model")])
+def test_a_server_that_could_not_work_says_so_before_it_starts(tiny_model, tmp_path, key, base, words):
+    base_dir = tiny_model if base == "tiny" else tmp_path / base
+
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
+        build(base_dir, BASE_NAME, tmp_path, key)
