@@ -1,0 +1,62 @@
+"""The person at the screen: their session, what their role allows, and what they typed and have not sent."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import streamlit as st
+
+from ui.api import Api
+from ui.doors import session_ids
+from ui.sessions import SESSIONS, Role, Session
+
+_RELOAD = "<script>window.location.reload()</script>"
+
+
+def session() -> Session:
+    """The sign-in behind this page. Without one the browser is sent to the sign-in page."""
+    found = SESSIONS.find(session_ids(st.context.headers.get("Cookie") or ""))
+    if found is None:
+        leave()
+    return found
+
+
+def api() -> Api:
+    """The gateway, in this person's name."""
+    return session().api
+
+
+def leave() -> NoReturn:
+    """Loads the page anew; without a session that leads to the sign-in page, and from there back here."""
+    st.html(_RELOAD, unsafe_allow_javascript=True)
+    st.stop()
+
+
+def sign_out() -> NoReturn:
+    """Ends the session, in every tab."""
+    SESSIONS.close(session())
+    leave()
+
+
+def needs(role: Role, unless: str = "") -> dict[str, Any]:
+    """Arguments for a widget that only this role and those above it may use: others see it disabled, with the reason.
+    `unless` is another reason for which nobody can use it now."""
+    mine = session().role
+    if mine < role:
+        return {"disabled": True, "help": f"This needs the role {role}; your token has the role {mine}."}
+    return {"disabled": True, "help": unless} if unless else {}
+
+
+def draft(name: str, default: str = "") -> str:
+    """What was last typed into that field and not sent. Survives a reload."""
+    return session().drafts.get(name, default)
+
+
+def keep_draft(name: str, widget: str) -> None:
+    """For a widget's `on_change`: keeps what was typed."""
+    session().drafts[name] = st.session_state[widget]
+
+
+def drop_draft(name: str) -> None:
+    """Forgets what was typed: it is sent, or given up."""
+    session().drafts.pop(name, None)

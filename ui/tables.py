@@ -1,0 +1,97 @@
+"""Lists and facts, laid out alike on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from ui.api import Json, Page
+from ui.texts import STATE_COLOURS, moment, plain
+
+Columns = Mapping[str, str | ColumnConfig]
+"""What a table shows: an item's field, and its heading or how to draw it."""
+
+
+def when(heading: str) -> ColumnConfig:
+    """A column of times, as the clock on the person's wall shows them."""
+    return st.column_config.DatetimeColumn(heading, format="D MMM, HH:mm:ss", timezone=st.context.timezone or "UTC")
+
+
+def numbers(heading: str, format: str = "localized", help: str | None = None) -> ColumnConfig:
+    """A column of numbers."""
+    return st.column_config.NumberColumn(heading, format=format, help=help)
+
+
+def sheet(items: Sequence[Json], columns: Columns, key: str) -> None:
+    """A table to read."""
+    st.dataframe(**_drawn(items, columns), key=key)
+
+
+def table(items: Sequence[Json], columns: Columns, key: str, empty: str) -> Json | None:
+    """A table whose rows can be chosen. Returns the chosen item. Without any items it says what to do: `empty`."""
+    if not items:
+        st.info(empty, icon=":material/lightbulb:")
+        return None
+    event = st.dataframe(**_drawn(items, columns), on_select="rerun", selection_mode="single-row", key=key)
+    chosen = event.selection.rows
+    return items[chosen[0]] if chosen and chosen[0] < len(items) else None
+
+
+def pager(page: Page, parameter: str = "cursor") -> None:
+    """Leads to older items and back to the newest. The place is in the address, so that a reload keeps it."""
+    here = st.query_params.get(parameter)
+    if not here and not page.next:
+        return
+    with st.container(horizontal=True):
+        if here and st.button("Newest", icon=":material/first_page:", key=f"{parameter}.newest"):
+            del st.query_params[parameter]
+            st.rerun()
+        if page.next and st.button("Older", icon=":material/chevron_right:", key=f"{parameter}.older"):
+            st.query_params[parameter] = page.next
+            st.rerun()
+
+
+def facts(values: Mapping[str, str]) -> None:
+    """Names and values in a row, such as a run's counters."""
+    with st.container(horizontal=True, gap="large", key=f"facts-{'-'.join(values)}".replace(" ", "_")):
+        for name, value in values.items():
+            st.metric(name, value, width="content")
+
+
+def state_badge(state: str) -> None:
+    """A state in its colour."""
+    st.badge(plain(state), color=STATE_COLOURS.get(state, "gray"))  # type: ignore[arg-type]
+
+
+def _drawn(items: Sequence[Json], columns: Columns) -> dict[str, Any]:
+    states = {
+        name: _states(heading) for name, heading in columns.items() if name == "state" and isinstance(heading, str)
+    }
+    return {
+        "data": [_row(item, columns) for item in items],
+        "column_config": dict(columns) | states,
+        "column_order": list(columns),
+        "hide_index": True,
+    }
+
+
+def _states(heading: str) -> ColumnConfig:
+    return st.column_config.MultiselectColumn(
+        heading, options=list(STATE_COLOURS), color=list(STATE_COLOURS.values()), width="small"
+    )
+
+
+def _row(item: Json, columns: Columns) -> Json:
+    cells = {name: _cell(item.get(name)) for name in columns}
+    return cells | ({"state": [cells["state"]]} if "state" in cells else {})
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, str) and len(value) > 18 and value[4:5] == "-" and value[10:11] == "T":
+        return moment(value)
+    return value

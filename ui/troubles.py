@@ -1,0 +1,63 @@
+"""What went wrong, on the screen; and pages that go on by themselves once it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from ui.api import ApiError, TokenRefused, Unavailable
+from ui.person import api, leave, session
+from ui.sessions import SESSIONS
+from ui.texts import plain
+
+RETRY_SECONDS = 2.0
+LIVE_SECONDS = 1.0
+
+
+def show(error: ApiError) -> None:
+    """A refusal, with every fault that the API named."""
+    faults = "".join(f"\n- `{fault.pointer}` {plain(fault.detail)}" for fault in error.faults)
+    st.error(f"**{plain(error.title)}** · {plain(error.detail)}{faults}", icon=":material/error:")
+
+
+def guarded(draw: Callable[[], None]) -> None:
+    """Draws a page. Where the gateway is away it says so, and draws again as soon as it is back."""
+    try:
+        draw()
+    except TokenRefused:
+        SESSIONS.close(session())
+        leave()
+    except Unavailable as outage:
+        _wait_for_the_gateway(outage)
+    except ApiError as error:
+        show(error)
+
+
+def live(draw: Callable[[], bool], going: bool) -> None:
+    """Draws a part of a page; while something is `going` on there, again every second until `draw` says that it is
+    over."""
+    if not going:
+        draw()
+        return
+
+    @st.fragment(run_every=LIVE_SECONDS)
+    def part() -> None:
+        def once() -> None:
+            if not draw():
+                st.rerun()
+
+        guarded(once)
+
+    part()
+
+
+def _wait_for_the_gateway(outage: Unavailable) -> None:
+    @st.fragment(run_every=RETRY_SECONDS)
+    def wait() -> None:
+        if api().answers():
+            st.rerun()
+
+    st.warning(f"**{plain(outage.title)}** · {plain(outage.detail)}", icon=":material/cloud_off:")
+    st.caption("This page goes on by itself as soon as Caravan answers. Nothing is lost meanwhile.")
+    wait()

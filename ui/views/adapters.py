@@ -1,0 +1,100 @@
+"""Adapters: what training made, which one is in use, and each one's passport."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.api import Json
+from ui.links import back, link, open_here, opened
+from ui.once import Once
+from ui.person import api, needs
+from ui.sessions import Role
+from ui.tables import Columns, facts, numbers, pager, state_badge, table, when
+from ui.texts import ago, plain
+
+PASSPORT = {
+    "sha256": "SHA-256 of the weights",
+    "base_model": "Base model",
+    "base_sha256": "SHA-256 of the base’s weights",
+    "dataset_sha256": "SHA-256 of the dataset",
+    "position": "As of position",
+}
+
+
+def page() -> None:
+    """The list, or the adapter that the address names."""
+    if adapter := opened("adapter"):
+        back("All adapters")
+        _show(api().one("adapters", adapter))
+        return
+    st.title("Adapters")
+    st.caption("An alias in agents.yaml means its adapter that was promoted last. Runs that have begun keep theirs.")
+    adapters = api().page("adapters", limit=50, cursor=opened("cursor"))
+    columns: Columns = {
+        "name": "Adapter",
+        "state": "State",
+        "pairs": numbers("Pairs"),
+        "registered_at": when("Registered"),
+        "promoted_at": when("Promoted"),
+        "reason": "Reason",
+    }
+    items = [one | {"state": _standing(one), "pairs": one["passport"]["pairs"]} for one in adapters.items]
+    empty = "No adapter yet. A training makes one: start it under Training."
+    if chosen := table(items, columns, "adapters", empty):
+        open_here(adapter=chosen["name"])
+    pager(adapters)
+
+
+def _standing(adapter: Json) -> str:
+    return "in use" if adapter["in_use"] else str(adapter["state"])
+
+
+def _show(adapter: Json) -> None:
+    name, passport = adapter["name"], adapter["passport"]
+    st.title(plain(name))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        state_badge(_standing(adapter))
+        said = f" · {plain(adapter['reason'])}" if adapter["reason"] else ""
+        st.caption(f"registered {ago(adapter['registered_at'])}{said}")
+    _change(adapter)
+    st.subheader("Passport")
+    config = passport["config"]
+    facts({"Pairs": f"{passport['pairs']:,}", "Steps": str(config["steps"]), "Seed": str(config["seed"])})
+    for field, title in PASSPORT.items():
+        st.caption(title)
+        st.code(str(passport[field]), language=None)
+    with st.expander("Configuration", icon=":material/tune:"):
+        st.json(config)
+    with st.container(horizontal=True):
+        link("training", "Its training", training=passport["training_run"])
+        link("datasets", "Its dataset", dataset=passport["dataset_id"])
+        link("log", "What it said", adapter=name)
+
+
+def _change(adapter: Json) -> None:
+    name = adapter["name"]
+    form = Once(f"adapter-{name}-{adapter['version']}")
+    retired = "A retired adapter stays retired. Promote another one." if adapter["state"] == "retired" else ""
+    in_use = f"{adapter['alias']} means this adapter already." if adapter["in_use"] else ""
+    with st.container(border=True):
+        reason = st.text_input(
+            "Reason", key=form.widget("reason"), placeholder="Why (optional)", **needs(Role.OPERATOR, unless=retired)
+        )
+        with st.container(horizontal=True):
+            promote = st.button(
+                "Promote",
+                type="primary",
+                icon=":material/rocket_launch:",
+                key=form.widget("promote"),
+                **needs(Role.OPERATOR, unless=retired or in_use),
+            )
+            retire = st.button(
+                "Retire",
+                icon=":material/inventory_2:",
+                key=form.widget("retire"),
+                **needs(Role.OPERATOR, unless=retired),
+            )
+    verb = "promote" if promote else "retire" if retire else None
+    if verb and form.send("POST", "adapters", name, verb, body={"reason": reason}, version=adapter["version"]):
+        st.toast(f"{name}: {verb}d.", icon=":material/check:")
+        st.rerun()

@@ -1,0 +1,156 @@
+"""agents.yaml: edit it with its mistakes shown where they are, and see who changed it, when and why."""
+
+from __future__ import annotations
+
+from difflib import unified_diff
+
+import streamlit as st
+
+from ui.api import ApiError, Json
+from ui.links import opened
+from ui.mistakes import show_mistakes
+from ui.once import Once
+from ui.person import api, draft, drop_draft, keep_draft, needs
+from ui.sessions import Role
+from ui.tables import Columns, pager, table, when
+from ui.texts import ago, plain
+from ui.troubles import show
+
+TEXT, BASE = "agents.text", "agents.base"
+"""The drafts: the text being edited, and the revision that it began from."""
+
+
+def page() -> None:
+    """The editor, or the revisions."""
+    st.title("Agents")
+    st.caption("A change takes effect with the next run; a run keeps the revision that it started with.")
+    revisions = api().page("agents", "revisions", limit=20, cursor=opened("cursor"))
+    part = st.segmented_control(
+        "Show",
+        ("Edit", "Revisions"),
+        default="Edit",
+        required=True,
+        key="part",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if part == "Revisions":
+        _revisions(revisions.items)
+        pager(revisions)
+    elif revisions.items:
+        _edit(api().one("agents"))
+    else:
+        st.info("There is no agents.yaml yet; `caravan up` records the shipped one.", icon=":material/lightbulb:")
+
+
+def _edit(current: Json) -> None:
+    base = int(draft(BASE, str(current["revision"])))
+    form = Once(f"agents-{base}")
+    st.caption(f"Revision {current['revision']} · {plain(current['author'])} · {ago(current['recorded_at'])}")
+    if base != current["revision"]:
+        _conflict(base, current)
+    with st.container(key="agents_yaml"):
+        widget = form.widget("text")
+        text = st.text_area(
+            "agents.yaml",
+            draft(TEXT, current["text"]),
+            height=520,
+            key=widget,
+            on_change=_keep,
+            args=(widget, base),
+            **needs(Role.ADMIN),
+        )
+    mistakes = st.container()
+    reason = st.text_input(
+        "Reason", key=form.widget("reason"), placeholder="What changes, and why", **needs(Role.ADMIN)
+    )
+    with st.container(horizontal=True):
+        same = "" if text != current["text"] else "Nothing is changed yet."
+        save = st.button(
+            "Save", type="primary", icon=":material/save:", key=form.widget("save"), **needs(Role.ADMIN, unless=same)
+        )
+        if not same and st.button("Discard my changes", icon=":material/undo:", type="tertiary"):
+            _forget(form)
+    with mistakes:
+        if save:
+            _save(form, text, reason, base)
+        else:
+            _remembered_mistakes(text)
+
+
+def _keep(widget: str, base: int) -> None:
+    keep_draft(TEXT, widget)
+    st.session_state[BASE] = str(base)
+    keep_draft(BASE, BASE)
+
+
+def _save(form: Once, text: str, reason: str, base: int) -> None:
+    def refused(error: ApiError) -> None:
+        if error.status == 422:
+            st.session_state["agents.mistakes"] = (text, error.detail)
+            show_mistakes(text, error.detail)
+        elif error.status == 412:
+            st.rerun()
+        else:
+            show(error)
+
+    if written := form.send("PUT", "agents", yaml=text, version=base, refused=refused, reason=reason):
+        st.toast(f"Saved as revision {written.version}.", icon=":material/check:")
+        _forget(form)
+
+
+def _remembered_mistakes(text: str) -> None:
+    of, detail = st.session_state.get("agents.mistakes", ("", ""))
+    if of == text:
+        show_mistakes(text, detail)
+
+
+def _forget(form: Once) -> None:
+    drop_draft(TEXT)
+    drop_draft(BASE)
+    st.session_state.pop("agents.mistakes", None)
+    form.renew()
+    st.rerun()
+
+
+def _conflict(base: int, current: Json) -> None:
+    theirs = api().one("agents", "revisions", str(base))
+    st.warning(
+        f"You began from revision {base}; {plain(current['author'])} has saved revision {current['revision']} since. "
+        "Nothing of yours is lost: compare, then decide.",
+        icon=":material/call_split:",
+    )
+    with st.expander("What they changed", expanded=True):
+        st.code(_difference(theirs, current), language="diff")
+    with st.container(horizontal=True):
+        if st.button("Take theirs", icon=":material/undo:"):
+            _forget(Once(f"agents-{base}"))
+        if st.button("Keep mine, to be saved over theirs", icon=":material/edit:"):
+            st.session_state[BASE] = str(current["revision"])
+            keep_draft(BASE, BASE)
+            st.rerun()
+
+
+def _revisions(revisions: list[Json]) -> None:
+    columns: Columns = {"revision": "Revision", "recorded_at": when("Saved"), "author": "By", "reason": "Reason"}
+    chosen = table(revisions, columns, "revisions", "There is no revision yet.")
+    if not chosen:
+        st.caption("Choose a revision to see what it changed.")
+        return
+    number = chosen["revision"]
+    before = api().one("agents", "revisions", str(number - 1)) if number > 1 else {"revision": 0, "text": ""}
+    st.subheader(f"What revision {number} changed")
+    st.code(_difference(before, chosen), language="diff")
+    with st.expander("The whole file"):
+        st.code(chosen["text"], language="yaml", line_numbers=True)
+
+
+def _difference(old: Json, new: Json) -> str:
+    lines = unified_diff(
+        old["text"].splitlines(),
+        new["text"].splitlines(),
+        f"revision {old['revision']}",
+        f"revision {new['revision']}",
+        lineterm="",
+    )
+    return "\n".join(lines) or "Nothing."

@@ -1,0 +1,150 @@
+"""One pair: two answers side by side, what the agents think, and what a person says."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.api import Json
+from ui.links import back, open_here
+from ui.once import Once
+from ui.person import api, draft, drop_draft, keep_draft, needs
+from ui.sessions import Role
+from ui.tables import state_badge
+from ui.texts import ago, number, plain
+
+VERDICTS = {
+    "accepted": ("Accept", ":material/check:", "A", "The left answer is better, as the agents say."),
+    "flipped": ("Flip", ":material/swap_horiz:", "F", "The right answer is better."),
+    "rejected": ("Reject", ":material/block:", "X", "Neither is fit to learn from: leave the pair out."),
+}
+
+
+def show_pair(id: str, run: str | None) -> None:
+    """The pair's page. After an opinion the next waiting pair follows."""
+    pair = api().one("preferences", id)
+    queue = [one["preference_id"] for one in _waiting(run)]
+    following = next((other for other in _after(id, queue) if other != id), None)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        back("All pairs")
+        st.caption(f"{len(queue):,} waiting")
+        if following and st.button("Skip", icon=":material/skip_next:", shortcut="N", key=f"skip-{id}"):
+            _open(following, run)
+    _prompt(pair)
+    _standing(pair)
+    editing = st.toggle("Edit the texts", key=f"edit-{id}", **needs(Role.ANNOTATOR))
+    # The version in the name: a press on a button that showed another version meets nothing, and changes nothing.
+    form = Once(f"annotate-{id}-{pair['version']}")
+    body = _edit(form, pair) if editing else _verdict(form, pair)
+    _history(pair)
+    if body and form.send("POST", "preferences", id, "annotations", body=body, version=pair["version"]):
+        for name in ("note", "chosen", "rejected"):
+            drop_draft(f"{name}-{id}")
+        st.toast(f"{body['verdict'].capitalize()}.", icon=":material/check:")
+        _open(following, run) if following else open_here(**({"run": run} if run else {}))
+
+
+def _waiting(run: str | None) -> list[Json]:
+    return api().page("preferences", limit=200, state="waiting", order="oldest", run=run).items
+
+
+def _after(id: str, queue: list[str]) -> list[str]:
+    """The queue from that pair on, and then around."""
+    at = queue.index(id) if id in queue else 0
+    return queue[at:] + queue[:at]
+
+
+def _open(id: str, run: str | None) -> None:
+    open_here(pair=id, **({"run": run} if run else {}))
+
+
+def _prompt(pair: Json) -> None:
+    st.subheader("Which answer is better?")
+    with st.container(border=True):
+        for message in pair["prompt"]:
+            st.caption(plain(message["role"]))
+            st.text(message["content"])
+
+
+def _standing(pair: Json) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        state_badge(pair["state"])
+        if pair["verdict"]:
+            st.caption(
+                f"{pair['verdict']} by {plain(pair['annotated_by'])} ({pair['annotator_kind']}) "
+                f"{ago(pair['annotated_at'])}. Accept, Flip and Reject speak of the pair as it was proposed."
+            )
+        else:
+            sure = number(pair["probability"] * 100, 0)
+            st.caption(f"The ballots prefer the left answer: {sure} % sure, {plain(pair['method'])}.")
+
+
+def _verdict(form: Once, pair: Json) -> Json | None:
+    left, right = st.columns(2)
+    with left:
+        _answer("Better", pair["chosen_agent"], pair["chosen"])
+    with right:
+        _answer("Worse", pair["rejected_agent"], pair["rejected"])
+    note = _note(form, pair)
+    withdrawn = "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
+    with st.container(horizontal=True):
+        for verdict, (label, icon, key, reason) in VERDICTS.items():
+            allowed = {"help": reason} | needs(Role.ANNOTATOR, unless=withdrawn)
+            kind = "primary" if verdict == "accepted" else "secondary"
+            if st.button(label, icon=icon, shortcut=key, type=kind, key=form.widget(verdict), **allowed):  # type: ignore[arg-type]
+                return {"verdict": verdict, "note": note}
+    return None
+
+
+def _edit(form: Once, pair: Json) -> Json | None:
+    left, right = st.columns(2)
+    with left:
+        chosen = _text(form, pair, "chosen", "The better answer")
+    with right:
+        rejected = _text(form, pair, "rejected", "The worse answer")
+    note = _note(form, pair)
+    withdrawn = "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
+    allowed = needs(Role.ANNOTATOR, unless=withdrawn)
+    if st.button("Save the edit", type="primary", icon=":material/save:", key=form.widget("edit"), **allowed):
+        return {"verdict": "edited", "chosen": chosen, "rejected": rejected, "note": note}
+    return None
+
+
+def _answer(title: str, agent: str | None, messages: list[Json]) -> None:
+    with st.container(border=True):
+        st.markdown(f"**{title}** · {plain(agent or 'written by hand')}")
+        for message in messages:
+            if len(messages) > 1:
+                st.caption(plain(message["role"]))
+            st.text(message["content"])
+
+
+def _text(form: Once, pair: Json, side: str, label: str) -> str:
+    name, widget = f"{side}-{pair['preference_id']}", form.widget(side)
+    text = draft(name, pair[side][-1]["content"])
+    return st.text_area(label, text, height=220, key=widget, on_change=keep_draft, args=(name, widget))
+
+
+def _note(form: Once, pair: Json) -> str:
+    name, widget = f"note-{pair['preference_id']}", form.widget("note")
+    said: str = st.text_input(
+        "Note",
+        draft(name),
+        key=widget,
+        on_change=keep_draft,
+        args=(name, widget),
+        placeholder="Why (optional)",
+        max_chars=4000,
+        **needs(Role.ANNOTATOR),
+    )
+    return said
+
+
+def _history(pair: Json) -> None:
+    with st.expander(f"History ({len(pair['history'])})", icon=":material/history:"):
+        for event in pair["history"]:
+            data = event["data"]
+            what = data.get("verdict") or event["type"].rpartition(".")[2]
+            who = f"{plain(event.get('actor', '?'))} · {ago(event['time'])}"
+            st.markdown(f"**{plain(what)}** by {who}")
+            if said := data.get("note") or data.get("reason"):
+                st.text(said)

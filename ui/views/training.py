@@ -1,0 +1,112 @@
+"""Training: start one on a dataset, see them all, watch one learn."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.api import Json
+from ui.links import back, link, open_here, opened
+from ui.once import Once
+from ui.person import api, needs
+from ui.sessions import Role
+from ui.tables import Columns, numbers, pager, table, when
+from ui.texts import count, short
+from ui.troubles import live
+from ui.views.training_run import LIVE_STATES, show_training
+
+
+def page() -> None:
+    """The list, or the training that the address names."""
+    if training := opened("training"):
+        back("All trainings")
+        show_training(training)
+        return
+    st.title("Training")
+    st.caption("DPO turns a dataset into a LoRA adapter. Agents use it once it is promoted.")
+    _start()
+    cursor = opened("cursor")
+    trainings = api().page("training-runs", limit=25, cursor=cursor)
+    live(lambda: _list(cursor), going=any(run["state"] in LIVE_STATES for run in trainings.items))
+    pager(trainings)
+
+
+def _start() -> None:
+    form = Once("start-training")
+    datasets = {one["dataset_id"]: one for one in api().page("datasets", limit=100).items if one["state"] == "built"}
+    allowed = needs(Role.OPERATOR)
+    with st.container(border=True):
+        st.subheader("Start a training")
+        if not datasets:
+            st.info("Training needs a dataset that is built.", icon=":material/lightbulb:")
+            link("datasets", "Build a dataset")
+            return
+        asked = opened("dataset")
+        left, right = st.columns([3, 2])
+        dataset = left.selectbox(
+            "Dataset",
+            list(datasets),
+            index=list(datasets).index(asked) if asked in datasets else 0,
+            format_func=lambda id: _title(datasets[id]),
+            key=form.widget("dataset"),
+            **allowed,
+        )
+        alias = right.text_input(
+            "Adapter alias",
+            "team",
+            key=form.widget("alias"),
+            **({"help": "Agents name it in agents.yaml; the new adapter becomes its next revision."} | allowed),
+        )
+        config = _config(form)
+        pressed = st.button("Start", type="primary", icon=":material/play_arrow:", key=form.widget("go"), **allowed)
+    body = {"dataset_id": dataset, "alias": alias, "config": config}
+    if pressed and (written := form.send("POST", "training-runs", body=body)):
+        open_here(training=written.id)
+
+
+def _title(dataset: Json) -> str:
+    pairs = count(dataset["pairs"], "pair")
+    return (
+        f"{short(dataset['dataset_id'])} · {pairs}, {dataset['annotated']:,} annotated · position {dataset['as_of']:,}"
+    )
+
+
+def _config(form: Once) -> Json:
+    """What differs from the API's own defaults is up to the person; the rest stays there."""
+    disabled = bool(needs(Role.OPERATOR))
+    columns = st.columns(4)
+    steps = columns[0].number_input(
+        "Steps", 1, 10_000, 16, key=form.widget("steps"), disabled=disabled, help="Optimizer steps."
+    )
+    rate = columns[1].number_input(
+        "Learning rate", 1e-7, 1e-1, 2e-4, 1e-5, "%.6f", key=form.widget("rate"), disabled=disabled
+    )
+    beta = columns[2].number_input(
+        "Beta",
+        0.01,
+        5.0,
+        0.1,
+        0.05,
+        key=form.widget("beta"),
+        disabled=disabled,
+        help="DPO’s temperature: the larger, the closer the adapter stays to the base model.",
+    )
+    seed = columns[3].number_input("Seed", 0, 2**32 - 1, 0, key=form.widget("seed"), disabled=disabled)
+    return {"steps": steps, "learning_rate": rate, "beta": beta, "seed": seed}
+
+
+def _list(cursor: str | None) -> bool:
+    runs = api().page("training-runs", limit=25, cursor=cursor).items
+    columns: Columns = {
+        "requested_at": when("Requested"),
+        "state": "State",
+        "alias": "Alias",
+        "adapter_name": "Adapter",
+        "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=1, format="percent"),
+        "loss": numbers("Loss", "%.3f"),
+        "margin": numbers("Margin", "%.3f"),
+        "actor": "By",
+    }
+    items = [run | {"progress": run["step"] / max(1, run["total_steps"])} for run in runs]
+    if chosen := table(items, columns, "trainings", "No training yet. Start one above."):
+        open_here(training=chosen["run_id"])
+    return any(run["state"] in LIVE_STATES for run in runs)

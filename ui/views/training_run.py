@@ -1,0 +1,101 @@
+"""One training: how far it is, its curves, and the adapter that comes out."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.api import Json
+from ui.links import link
+from ui.once import Once
+from ui.person import api, needs
+from ui.sessions import Role
+from ui.tables import facts, state_badge
+from ui.texts import number, plain, short, span
+from ui.troubles import live
+
+LIVE_STATES = ("requested", "running")
+LOG_BYTES = 16_384
+CURVES = {
+    "loss": (
+        "Loss",
+        "#0f6b66",
+        "What training lowers: DPO’s loss, plus that of its companions (see the configuration).",
+    ),
+    "margin": ("Reward margin", "#c2702e", "How much more the adapter rewards the chosen answers than the rejected."),
+    "accuracy": ("Reward accuracy", "#5b6fb5", "The share of pairs whose chosen answer is rewarded more."),
+}
+
+
+def show_training(id: str) -> None:
+    """The training's page. While it runs, it is drawn again every second."""
+    run = api().one("training-runs", id)
+    live(lambda: _draw(id), going=run["state"] in LIVE_STATES)
+
+
+def _draw(id: str) -> bool:
+    run = api().one("training-runs", id)
+    going = run["state"] in LIVE_STATES
+    st.title(f"Training of {plain(run['adapter_name'] or run['alias'])}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        state_badge(run["state"])
+        st.caption(f"{plain(run['base_model'])} on dataset {short(run['dataset_id'])} · by {plain(run['actor'])}")
+        if going:
+            _cancel(id)
+    if run["reason"]:
+        st.warning(plain(run["reason"]), icon=":material/info:")
+    _progress(run)
+    _outcome(run)
+    _curves(id, going)
+    _details(id, run)
+    return going
+
+
+def _cancel(id: str) -> None:
+    form = Once(f"cancel-{id}")
+    pressed = st.button("Cancel", icon=":material/stop:", key=form.widget("go"), **needs(Role.OPERATOR))
+    if pressed and form.send("POST", "training-runs", id, "cancel", body={"reason": ""}):
+        st.rerun()
+
+
+def _progress(run: Json) -> None:
+    left = f", {span(run['seconds_left'])} left" if run["state"] == "running" and run["seconds_left"] else ""
+    text = {
+        "requested": "Waiting for the trainer",
+        "running": f"Step {run['step']} of {run['total_steps']}{left}" if run["step"] else "Loading the model",
+    }.get(run["state"], f"Step {run['step']} of {run['total_steps']}")
+    st.progress(min(1.0, run["step"] / max(1, run["total_steps"])), text=text)
+
+
+def _outcome(run: Json) -> None:
+    if run["state"] != "completed":
+        return
+    facts(
+        {
+            "Loss before": number(run["loss_before"]),
+            "Loss after": number(run["loss_after"]),
+            "Pairs": f"{run['pairs']:,}",
+            "Time": span(run["seconds"]),
+        }
+    )
+    link("adapters", f"Open {run['adapter_name']}", adapter=run["adapter_name"])
+
+
+def _curves(id: str, going: bool) -> None:
+    steps = api().all("training-runs", id, "metrics")
+    if not steps:
+        st.caption("The curves begin with the first step." if going else "There are no curves: no step was made.")
+        return
+    for place, (name, (title, colour, meaning)) in zip(st.columns(3), CURVES.items(), strict=True):
+        with place:
+            st.markdown(f"**{title}** {number(steps[-1][name])}", help=meaning)
+            points = [{"Step": step["step"], title: step[name]} for step in steps]
+            st.line_chart(points, x="Step", y=title, color=colour, height=220)
+
+
+def _details(id: str, run: Json) -> None:
+    with st.expander("Configuration", icon=":material/tune:"):
+        st.json(run["config"])
+    with st.expander("Log", icon=":material/terminal:"):
+        if st.toggle("Show the trainer’s log", key=f"log-{id}"):
+            text = api().text("training-runs", id, "log", tail=LOG_BYTES)
+            st.code(text or "Nothing is written yet.", language=None, wrap_lines=True, height=320)
