@@ -24,6 +24,7 @@ EMBEDDED = "embedded"
 OPENAI_COMPATIBLE = "openai-compatible-model"
 """CAMEL's name for any endpoint that speaks OpenAI's protocol."""
 SERVES_ADAPTERS = (EMBEDDED, OPENAI_COMPATIBLE)
+"""Where an adapter can be asked for under its own name, and a given answer be scored."""
 
 TOOLS: frozenset[str] = frozenset()
 """The tools that an agent may be given. A tool runs code on the worker's machine, so each one is allowed by name."""

@@ -15,8 +15,8 @@ from commands.policies.mutual_ranking import seen_by
 from domain.model_call import Message
 from domain.ranking import Outcome
 from domain.workflow import State, Workflow
+from tests.played_runs import Stage
 from tests.scripted_agents import ScriptedAgents, a_spec
-from tests.unit.commands.policies.played_runs import Stage
 
 NAMES = ["anna", "ben", "cleo", "dan", "eve", "finn"]
 

@@ -12,8 +12,8 @@ from domain.model_call import Message, ModelCall, Usage
 from domain.preference import Lineage, Preference
 from domain.ranking import Ballot, Outcome
 from domain.workflow import Step, Workflow, step_id
+from tests.played_runs import ENVELOPE, RUN, Stage
 from tests.scripted_agents import a_spec
-from tests.unit.commands.policies.played_runs import ENVELOPE, RUN, Stage
 
 POLICY = Actor("policy:propose-pairs", ActorKind.AUTOMATION)
 TURNS = ("Why?", "And then?")

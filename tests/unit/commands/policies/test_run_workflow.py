@@ -14,8 +14,8 @@ from domain.events import ActorKind, Envelope, event_id
 from domain.ports import Written
 from domain.workflow import CastMember, State, Workflow
 from tests.fakes import an_envelope
+from tests.played_runs import ENVELOPE, WORKER, Crash, Mortal, Stage
 from tests.scripted_agents import ScriptedAgents, a_spec
-from tests.unit.commands.policies.played_runs import ENVELOPE, WORKER, Crash, Mortal, Stage
 
 TURNS = ("Why?", "And then?")
 SPECS = [a_spec("anna"), a_spec("ben", "verdict"), a_spec("cleo"), a_spec("dan", adapter=None)]

@@ -12,12 +12,11 @@ from commands.policies.run_workflow import RunWorkflow
 from commands.workflows import StartWorkflow
 from domain.errors import DomainError
 from domain.events import Actor, ActorKind, Envelope
-from domain.ports import Execute, Written
+from domain.ports import AgentFactory, Execute, Written
 from domain.ranking import Ballot
 from domain.roster import AgentSpec
 from domain.workflow import Step, Task, Workflow
 from tests.fakes import MemoryEventStore, an_envelope
-from tests.scripted_agents import ScriptedAgents
 
 ENVELOPE = an_envelope()
 WORKER = Actor("worker", ActorKind.AUTOMATION)
@@ -44,7 +43,7 @@ class Stage:
         run = Workflow.request(RUN, "mutual_ranking", Task(turns), 1, names, "", max_tokens, session.now())
         return session.save(run).id
 
-    def worker(self, agents: ScriptedAgents, name: str = "w1", execute: Execute | None = None) -> RunWorkflow:
+    def worker(self, agents: AgentFactory, name: str = "w1", execute: Execute | None = None) -> RunWorkflow:
         return RunWorkflow(
             log=self.store,
             execute=execute or self.store.bus().execute,
