@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
@@ -34,6 +35,18 @@ def serving(app: FastAPI, adapters: Path) -> Iterator[RunningServer]:
     yield RunningServer(f"http://127.0.0.1:{port}", adapters)
     server.should_exit = True
     thread.join(timeout=20)
+
+
+def wait_until_live(url: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{url}/health/live").raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(f"{url} did not come up in {seconds} s")
 
 
 def save_adapter(base: Path, folder: Path, seed: int, **settings: object) -> Path:

@@ -18,7 +18,7 @@ from openai import OpenAI
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adapters.model_server.server import build
-from tests.integration.model_servers import API_KEY, BASE_NAME, save_adapter, serving
+from tests.integration.model_servers import API_KEY, BASE_NAME, save_adapter, serving, wait_until_live
 
 QUESTIONS = [
     "Hi",
@@ -370,8 +370,8 @@ def test_a_server_in_a_process_of_its_own_ends_when_told(tiny_model, tmp_path):
         f"adapters_dir=Path({str(tmp_path)!r}), api_key={API_KEY!r}, threads=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", start])
-    transport = httpx.Client(transport=httpx.HTTPTransport(retries=9))  # 0.5 s, 1 s, 2 s ... while it starts
-    client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=API_KEY, http_client=transport)
+    client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=API_KEY)
+    wait_until_live(f"http://127.0.0.1:{port}")
 
     assert ask(client, "Hi").usage.completion_tokens == 12
 
