@@ -24,7 +24,12 @@ from domain.catalogue import EVENT_TYPES, schema_version
 from domain.events import Envelope, event_id
 
 SALT_BYTES = 16
-POOL = {"POSTGRES_POOL_SIZE": "2", "POSTGRES_MAX_OVERFLOW": "14", "POSTGRES_MAX_WAITING": "200"}
+POOL = {
+    "POSTGRES_POOL_SIZE": "2",
+    "POSTGRES_MAX_OVERFLOW": "14",
+    "POSTGRES_MAX_WAITING": "200",
+    "POSTGRES_CONNECT_TIMEOUT": "5",
+}
 
 
 class UnsafePositions(ValueError):

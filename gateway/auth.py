@@ -54,14 +54,23 @@ class Doorkeeper:
         self._known: dict[bytes, _Remembered] = {}
 
     async def caller(self, token: str) -> Caller | None:
-        """Whom the token stands for, if anybody."""
+        """Whom the token stands for, if anybody.
+
+        While the database is away, who was known goes on being known: so that an operator can ask what is wrong, and
+        nothing can be revoked then anyway. Raises what tells of the outage for anybody else.
+        """
         digest = sha256(token.encode(errors="replace")).digest()
         known = self._known.get(digest)
         if known and self._now() < known.until:
             return known.caller
-        self._known.pop(digest, None)
         asked_at = self._now()
-        caller = await to_thread.run_sync(self._recognise, token)
+        try:
+            caller = await to_thread.run_sync(self._recognise, token)
+        except OUTAGES:
+            if known:
+                return known.caller
+            raise
+        self._known.pop(digest, None)
         if caller:
             if len(self._known) >= CACHE_SIZE:
                 self._known.clear()

@@ -22,6 +22,8 @@ from domain.ports import ConcurrentWrite
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
+TOO_LARGE = "content-too-large"
+"""RFC 9110's name for 413; Python's differs from version to version."""
 
 OUTAGES: tuple[type[Exception], ...] = (
     persistence.OperationalError,
@@ -130,9 +132,8 @@ async def invalid_request(request: Request, error: RequestValidationError) -> JS
 async def http_error(request: Request, error: HTTPException) -> JSONResponse:
     """What the framework refuses by itself: 404, 405, 413, 400."""
     status = error.status_code
-    return problem(
-        request, kebab(HTTPStatus(status).name), status, HINTS.get(status, error.detail), headers=error.headers
-    )
+    kind = TOO_LARGE if status == 413 else kebab(HTTPStatus(status).name)
+    return problem(request, kind, status, HINTS.get(status, error.detail), headers=error.headers)
 
 
 async def contended(request: Request, _error: ConcurrentWrite) -> JSONResponse:

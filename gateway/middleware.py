@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.text import is_storable
 from gateway.context import RequestContext
-from gateway.errors import HINTS, problem, unexpected
+from gateway.errors import HINTS, TOO_LARGE, problem, unexpected
 from gateway.metrics import RequestMetrics
 
 SAFE_HEADERS = {
@@ -95,7 +95,7 @@ class Limits:
         request = cast(Request, HTTPConnection(scope))
         length = request.headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._max:
-            await problem(request, "content-too-large", 413, HINTS[413])(scope, receive, send)
+            await problem(request, TOO_LARGE, 413, HINTS[413])(scope, receive, send)
             return
         if not _is_text(scope["query_string"]) or not _is_text(scope.get("raw_path", b"")):
             refusal = problem(request, "invalid-request", 422, "the address holds NUL, or bytes that are not UTF-8")

@@ -108,7 +108,9 @@ async def test_only_a_bearer_token_counts(gateway: Gateway, scheme: str) -> None
     async with gateway.client(None) as client:
         answer = await client.get("/v1/me", headers={"Authorization": f"{scheme} {gateway.tokens[Role.ADMIN]}"})
         assert answer.status_code == 401
-        answer = await client.get(f"/v1/me?token={gateway.tokens[Role.ADMIN]}&access_token={gateway.tokens[Role.ADMIN]}")
+        answer = await client.get(
+            f"/v1/me?token={gateway.tokens[Role.ADMIN]}&access_token={gateway.tokens[Role.ADMIN]}"
+        )
         assert answer.status_code == 401
 
 

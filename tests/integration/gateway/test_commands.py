@@ -1,0 +1,289 @@
+"""Commands over HTTP: one effect a key, no lost edit, and reads that know what was just written."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from uuid import UUID, uuid4
+
+import httpx
+
+from domain.access import Role
+from tests import story
+from tests.integration.gateway.conftest import AGENTS, Gateway
+
+TASK = {"turns": ["Why is the sky blue?", "And at night?"], "ref": "sky-1"}
+PAIR = {
+    "prompt": [{"role": "user", "content": "Name a prime."}],
+    "chosen": [{"role": "assistant", "content": "7"}],
+    "rejected": [{"role": "assistant", "content": "9"}],
+}
+
+
+async def put_agents(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/v1/agents", content=AGENTS)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_run_is_requested_followed_and_stopped(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        await put_agents(client)
+        asked = await client.post("/v1/workflows", json={"task": TASK, "batch": "b", "max_tokens": 40})
+        assert asked.status_code == 202
+        written = asked.json()
+        assert asked.headers["location"] == f"/v1/workflows/{written['id']}"
+        assert asked.headers["x-caravan-position"] == str(written["position"])
+
+        gateway.catch_up()
+        read = await client.get(asked.headers["location"], params={"after": written["position"]})
+        run = read.json()
+        assert (run["state"], run["actor"], run["ref"], run["turns"]) == ("requested", "admin", "sky-1", 2)
+        assert read.headers["etag"] == '"1"'
+
+        stale = await client.post(f"{asked.headers['location']}/stop", headers={"If-Match": '"7"'})
+        assert stale.status_code == 412
+        stopped = await client.post(
+            f"{asked.headers['location']}/stop", headers={"If-Match": read.headers["etag"]}, json={"reason": "enough"}
+        )
+        assert (stopped.status_code, stopped.json()["version"]) == (200, 2)
+        again = await client.post(f"{asked.headers['location']}/stop")
+        assert (again.status_code, again.json()["type"]) == (409, "urn:caravan:problem:already-done")
+
+
+async def test_the_same_key_twice_gives_the_same_answer_and_one_effect(gateway: Gateway) -> None:
+    key = {"Idempotency-Key": "once"}
+    async with gateway.client() as client:
+        first = await client.post("/v1/preferences", json=PAIR, headers=key)
+        head = gateway.core.store.head()
+        second = await client.post("/v1/preferences", json=PAIR, headers=key)
+        assert (second.status_code, second.json()) == (201, first.json())
+        assert second.headers["location"] == first.headers["location"]
+        assert gateway.core.store.head() == head
+
+
+async def test_the_same_key_with_another_body_is_refused(gateway: Gateway) -> None:
+    key = {"Idempotency-Key": "once"}
+    async with gateway.client() as client:
+        await client.post("/v1/preferences", json=PAIR, headers=key)
+        other = await client.post("/v1/preferences", json=PAIR | {"prompt": PAIR["chosen"]}, headers=key)
+        assert (other.status_code, other.json()["type"]) == (422, "urn:caravan:problem:command-reused")
+
+
+async def test_two_at_once_under_one_key_have_one_effect(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        answers = await asyncio.gather(
+            *(client.post("/v1/preferences", json=PAIR, headers={"Idempotency-Key": "once"}) for _ in range(8))
+        )
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    assert gateway.core.store.head() == 1
+
+
+async def test_one_key_means_another_command_for_another_caller_or_address(gateway: Gateway) -> None:
+    key = {"Idempotency-Key": "once"}
+    async with gateway.client(Role.ADMIN) as admin, gateway.client(Role.OPERATOR) as operator:
+        ids = {
+            (await admin.post("/v1/preferences", json=PAIR, headers=key)).json()["id"],
+            (await operator.post("/v1/preferences", json=PAIR, headers=key)).json()["id"],
+            (await admin.post("/v1/datasets", json={}, headers=key)).json()["id"],
+        }
+    assert len(ids) == 3
+
+
+async def test_a_key_that_no_header_should_hold_is_refused(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        for key in ("", "with space", "x" * 256):
+            answer = await client.post("/v1/preferences", json=PAIR, headers={"Idempotency-Key": key})
+            assert answer.status_code == 422, key
+
+
+async def test_a_batch_repeated_under_its_key_starts_each_run_once(gateway: Gateway) -> None:
+    tasks = [{"turns": [f"What is {n} times {n}?"], "ref": f"task-{n}"} for n in range(5)]
+    key = {"Idempotency-Key": "batch-1"}
+    async with gateway.client() as client:
+        await put_agents(client)
+        first = await client.post("/v1/workflows/batch", json={"tasks": tasks}, headers=key)
+        assert first.status_code == 202, first.text
+        repeat = await client.post("/v1/workflows/batch", json={"tasks": tasks}, headers=key)
+        assert repeat.json() == first.json()
+        gateway.catch_up()
+        listed = (await client.get(first.headers["location"])).json()["items"]
+    assert [run["ref"] for run in reversed(listed)] == [task["ref"] for task in tasks]
+    assert {run["run_id"] for run in listed} == {run["id"] for run in first.json()["runs"]}
+
+
+async def test_a_batch_with_one_bad_task_starts_nothing(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        await put_agents(client)
+        head = gateway.core.store.head()
+        answer = await client.post("/v1/workflows/batch", json={"tasks": [TASK, {"turns": ["  "]}]})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == "/tasks/1/turns/0"
+    assert gateway.core.store.head() == head
+
+
+async def test_the_envelope_says_who_why_and_in_which_trace(gateway: Gateway) -> None:
+    correlation, trace = uuid4(), "ab" * 16
+    headers = {
+        "Idempotency-Key": "k",
+        "X-Correlation-Id": str(correlation),
+        "traceparent": f"00-{trace}-{'cd' * 8}-01",
+    }
+    async with gateway.client(Role.ANNOTATOR) as annotator:
+        answer = await annotator.post("/v1/preferences", json=PAIR, headers=headers)
+    (recorded,) = gateway.core.store.read()
+    envelope = recorded.envelope
+    assert envelope.actor.subject == "annotator"
+    assert envelope.correlation_id == correlation
+    assert envelope.command_id is not None
+    assert envelope.traceparent == answer.headers["traceparent"]
+    assert envelope.traceparent.split("-")[1] == trace
+
+
+async def test_every_opinion_on_a_pair_is_kept_and_shown(gateway: Gateway) -> None:
+    gateway.tell(story.preference("waiting"))
+    path = f"/v1/preferences/{story.id_of('waiting')}"
+    async with gateway.client(Role.ANNOTATOR) as annotator:
+        flip = await annotator.post(
+            f"{path}/annotations", json={"verdict": "flipped", "note": "no"}, headers={"If-Match": '"1"'}
+        )
+        assert (flip.status_code, flip.json()["version"]) == (201, 2)
+        late = await annotator.post(f"{path}/annotations", json={"verdict": "accepted"}, headers={"If-Match": '"1"'})
+        assert (late.status_code, late.json()["type"]) == (412, "urn:caravan:problem:version-conflict")
+        edit = {"verdict": "edited", "chosen": "It pours.", "note": "better"}
+        assert (await annotator.post(f"{path}/annotations", json=edit)).status_code == 201
+        assert (await annotator.delete(path, params={"reason": "a test"})).status_code == 200
+        gone = await annotator.post(f"{path}/annotations", json={"verdict": "accepted"})
+        assert gone.status_code == 409
+        gateway.catch_up()
+        pair = (await annotator.get(path)).json()
+    assert (pair["state"], pair["annotated_by"], pair["chosen"][-1]["content"]) == (
+        "withdrawn",
+        "annotator",
+        "It pours.",
+    )
+    assert [event["type"] for event in pair["history"]] == [
+        "preference.proposed",
+        "preference.annotated",
+        "preference.revised",
+        "preference.withdrawn",
+    ]
+
+
+async def test_an_edit_without_texts_and_a_made_up_verdict_are_refused(gateway: Gateway) -> None:
+    path = f"/v1/preferences/{story.id_of('waiting')}/annotations"
+    async with gateway.client() as client:
+        for body in ({"verdict": "edited"}, {"verdict": "loved"}, {"verdict": "accepted", "chosen": "x"}, {}):
+            assert (await client.post(path, json=body)).status_code == 422
+
+
+async def test_a_read_after_a_write_waits_for_the_read_model(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        position = (await client.post("/v1/preferences", json=PAIR)).json()["position"]
+        later = threading.Timer(0.5, gateway.catch_up)
+        later.start()
+        began = time.monotonic()
+        answer = await client.get("/v1/preferences", params={"after": position})
+        later.join()
+    assert time.monotonic() - began >= 0.4
+    assert len(answer.json()["items"]) == 1
+    assert answer.json()["position"] >= position
+
+
+async def test_a_read_model_that_does_not_come_is_told_as_503(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        position = (await client.post("/v1/preferences", json=PAIR)).json()["position"]
+        answer = await client.get("/v1/preferences", params={"after": position})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["type"] == "urn:caravan:problem:not-caught-up"
+
+
+async def test_a_dataset_is_downloaded_once_it_is_built(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        asked = await client.post("/v1/datasets", json={"filter": {"min_weight": 0.5}})
+        path = asked.headers["location"]
+        gateway.catch_up()
+        assert (await client.get(f"{path}/download")).status_code == 409
+
+        gateway.tell(story.dataset())
+        id = story.id_of("dataset")
+        assert (await client.get(f"/v1/datasets/{id}/download")).status_code == 409
+        gateway.core.dataset_files.write(id, [b'{"prompt": []}\n'])
+        file = await client.get(f"/v1/datasets/{id}/download")
+        assert (file.status_code, file.content) == (200, b'{"prompt": []}\n')
+        assert file.headers["content-type"] == "application/jsonl"
+        assert f'filename="{id}.jsonl"' in file.headers["content-disposition"]
+        known = await client.get(f"/v1/datasets/{id}/download", headers={"If-None-Match": file.headers["etag"]})
+        assert (known.status_code, known.content) == (304, b"")
+
+
+async def test_a_training_is_requested_watched_and_cancelled(gateway: Gateway) -> None:
+    gateway.tell(story.dataset())
+    body = {"dataset_id": str(story.id_of("dataset")), "alias": "team", "config": {"steps": 3, "beta": 0.2}}
+    async with gateway.client(Role.OPERATOR) as operator:
+        asked = await operator.post("/v1/training-runs", json=body)
+        assert asked.status_code == 202, asked.text
+        path = asked.headers["location"]
+        gateway.catch_up()
+        run = (await operator.get(path)).json()
+        assert (run["base_model"], run["config"]["steps"], run["config"]["batch_size"]) == (
+            "smollm2-135m-instruct",
+            3,
+            4,
+        )
+        assert (await operator.get(f"{path}/log")).text == ""
+        log = gateway.core.training_log(UUID(run["run_id"]))
+        log.parent.mkdir(parents=True)
+        log.write_text("step 1\nstep 2\n")
+        assert (await operator.get(f"{path}/log", params={"tail": 7})).text == "step 2\n"
+        assert (await operator.post(f"{path}/cancel", json={"reason": "too slow"})).status_code == 200
+        assert (await operator.post(f"{path}/cancel")).status_code == 409
+        for wrong in ({"steps": 0}, {"no_such_setting": 1}, {"learning_rate": "fast"}):
+            assert (await operator.post("/v1/training-runs", json=body | {"config": wrong})).status_code == 422, wrong
+
+
+async def test_an_adapter_is_promoted_and_retired(gateway: Gateway) -> None:
+    gateway.tell(story.promoted_adapter())
+    async with gateway.client(Role.OPERATOR) as operator:
+        (adapter,) = (await operator.get("/v1/adapters")).json()["items"]
+        path = f"/v1/adapters/{adapter['name']}"
+        tag = (await operator.get(path)).headers["etag"]
+        assert (await operator.post(f"{path}/promote", headers={"If-Match": tag})).status_code == 200
+        assert (await operator.post(f"{path}/promote", headers={"If-Match": tag})).status_code == 412
+        assert (await operator.post(f"{path}/retire", json={"reason": "old"})).status_code == 200
+        assert (await operator.post(f"{path}/promote")).status_code == 409
+        gateway.catch_up()
+        assert (await operator.get(path)).json()["in_use"] is False
+
+
+async def test_agents_yaml_keeps_its_comments_and_no_edit_is_lost(gateway: Gateway) -> None:
+    edited = AGENTS.replace("physicist", "chemist")
+    async with gateway.client() as admin:
+        assert (await admin.get("/v1/agents")).status_code == 404
+        first = await admin.put("/v1/agents", content=AGENTS, params={"reason": "the first"})
+        assert first.headers["etag"] == '"1"'
+        assert (await admin.put("/v1/agents", content=edited)).status_code == 428
+        assert (await admin.put("/v1/agents", content=edited, headers={"If-Match": '"3"'})).status_code == 412
+        assert (await admin.put("/v1/agents", content=edited, headers={"If-Match": '"1"'})).status_code == 200
+        gateway.catch_up()
+        text = await admin.get("/v1/agents", headers={"Accept": "application/yaml"})
+        assert (text.text, text.headers["content-type"]) == (edited, "application/yaml")
+        assert (await admin.get("/v1/agents", headers={"If-None-Match": '"2"'})).status_code == 304
+        as_json = (await admin.get("/v1/agents")).json()
+        assert (as_json["revision"], as_json["agents"][0]["name"], as_json["author"]) == (2, "chemist", "admin")
+        old = await admin.get("/v1/agents/revisions/1", headers={"Accept": "application/yaml"})
+        assert old.text == AGENTS
+        assert [one["revision"] for one in (await admin.get("/v1/agents/revisions")).json()["items"]] == [2, 1]
+        assert (await admin.get("/v1/agents/revisions/0")).status_code == 404
+        assert (await admin.get(f"/v1/agents/revisions/{2**40}")).status_code == 404
+
+
+async def test_a_mistake_in_agents_yaml_is_told_with_its_line(gateway: Gateway) -> None:
+    async with gateway.client() as admin:
+        answer = await admin.put("/v1/agents", content=AGENTS.replace("ballot: likelihood", "ballot: dice", 1))
+        assert answer.status_code == 422
+        assert "line" in answer.json()["detail"]
+        assert (await admin.put("/v1/agents", content=b"agents: \xff")).status_code == 422
+        assert (await admin.put("/v1/agents", content=b"agents: \x00")).status_code == 422
+    assert gateway.core.store.head() == 0
