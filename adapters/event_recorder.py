@@ -24,6 +24,9 @@ from domain.catalogue import EVENT_TYPES, schema_version
 from domain.events import Envelope, event_id
 
 SALT_BYTES = 16
+SENT_AT_ONCE = 4096
+"""How many bytes a socket's buffer surely takes. At `Pipeline.sync`, psycopg waits for answers without sending the rest
+of a statement that the buffer did not take: for ever, and with the table locked."""
 POOL = {
     "POSTGRES_POOL_SIZE": "2",
     "POSTGRES_MAX_OVERFLOW": "14",
@@ -101,6 +104,8 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
         )
         own = zip(*map(_columns, stored_events, kwargs["salts"], range(len(stored_events))), strict=True)
         curs.execute(self._insert_enveloped, (*shared, *map(list, own)), prepare=True)
+        if sum(len(event.state) for event in stored_events) > SENT_AT_ONCE:
+            curs.scroll(0)  # waits for the result, and so for the last byte to be sent
 
     def _notify_channel(self, curs: Cursor[DictRow]) -> None:
         """No NOTIFY: it takes a global lock at commit, and the relay polls."""
