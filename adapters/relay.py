@@ -1,0 +1,137 @@
+"""The relay: tells NATS of every event, in order, from where it left off.
+
+Of all relays one leads: the one whose connection to Postgres holds the advisory lock. It reads the log and moves its
+checkpoint over that very connection, so one that has lost the lead cannot move anything. When it dies, Postgres frees
+the lock, and the next one takes over within a second. What both have published, the stream's deduplication takes out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import nats
+import psycopg
+from loguru import logger
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from psycopg.rows import DictRow, dict_row
+from sqlalchemy import Engine, select
+
+from adapters.cloud_events import cloud_event
+from adapters.embedded.backoff import Backoff
+from adapters.event_tables import RELAY
+from adapters.nats import CONNECT_SECONDS, OUTAGES, SUBJECTS, declare_stream
+from adapters.stopping import pause, unless
+
+NAME = "events"
+LOCK = 0x63617261_76616E  # "caravan"
+BATCH = 500
+LARGEST = 512 * 1024
+"""Of an event, in bytes. A larger one is told by reference: a server takes 1 MiB unless told otherwise."""
+
+POLL_SECONDS = 0.05
+ELECTION_SECONDS = 0.5
+ACK_SECONDS = 5.0
+SILENCE = "10s"
+"""A leader that says nothing to Postgres for so long (its machine hangs) loses its connection, and with it the lead."""
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+
+class Relay:
+    """`run` it in as many processes as you like."""
+
+    def __init__(self, database_url: str, nats_url: str) -> None:
+        self._database_url = database_url
+        self._nats_url = nats_url
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. Postgres or NATS being down is a pause, not an end."""
+        backoff = Backoff(first=0.2, ceiling=2.0)
+        while not stop.is_set():
+            try:
+                await unless(stop, self._serve(backoff))
+            except (psycopg.Error, *OUTAGES) as error:
+                logger.warning("the relay starts over: {!r}", error)
+            await pause(stop, backoff.next_delay())
+
+    async def _serve(self, backoff: Backoff) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            client = await nats.connect(self._nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.2)
+        try:
+            async with await Connection.connect(self._database_url, autocommit=True, row_factory=dict_row) as db:
+                await db.execute(f"SET idle_session_timeout = '{SILENCE}'")
+                await _win(db)
+                logger.info("this relay leads")
+                await declare_stream(client.jetstream())
+                await _lead(db, client, backoff)
+        finally:
+            await client.close()
+
+
+async def _win(db: Connection) -> None:
+    """Returns once this connection holds the lock."""
+    while True:
+        row = await (await db.execute("SELECT pg_try_advisory_lock(%s) AS won", (LOCK,))).fetchone()
+        if row and row["won"]:
+            return
+        await asyncio.sleep(ELECTION_SECONDS)
+
+
+async def _lead(db: Connection, client: Client, backoff: Backoff) -> None:
+    jetstream = client.jetstream()
+    await db.execute("INSERT INTO relay (name, position) VALUES (%s, 0) ON CONFLICT DO NOTHING", (NAME,))
+    row = await (await db.execute("SELECT position FROM relay WHERE name = %s", (NAME,))).fetchone()
+    position = row["position"] if row else 0
+    while True:
+        query = "SELECT * FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+        rows = await (await db.execute(query, (position, BATCH))).fetchall()
+        if rows:
+            await _publish(jetstream, rows)
+            position = rows[-1]["notification_id"]
+            await db.execute("UPDATE relay SET position = %s WHERE name = %s", (position, NAME))
+            backoff.reset()
+        if len(rows) < BATCH:
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _publish(jetstream: JetStreamContext, rows: Sequence[DictRow]) -> None:
+    """Returns once the stream has all of them. Raises one of OUTAGES, also when the stream is gone."""
+    pending = []
+    try:
+        for row in rows:
+            event = told(row)
+            subject, headers = f"{SUBJECTS}.{event['type']}", {"Nats-Msg-Id": event["id"]}
+            pending.append(await jetstream.publish_async(subject, encoded(event), headers=headers))
+        async with asyncio.timeout(ACK_SECONDS):
+            answers = await asyncio.gather(*pending, return_exceptions=True)
+        if failures := [answer for answer in answers if isinstance(answer, BaseException)]:
+            raise failures[0]
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The event as it is published: whole, or, where it is too large, with `dataref` in place of its data: where the
+    API shows it."""
+    event = cloud_event(row)
+    if len(encoded(event)) <= LARGEST:
+        return event
+    position = event["position"]
+    reference = {"dataref": f"/v1/events?from={position - 1}&to={position}"}
+    return {name: value for name, value in event.items() if name not in ("data", "data_base64")} | reference
+
+
+def encoded(event: Mapping[str, Any]) -> bytes:
+    """JSON, in ASCII alone: whatever is in a string, it can be encoded."""
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def published(engine: Engine) -> int:
+    """The position of the last event that NATS was told of."""
+    with engine.connect() as db:
+        return db.scalar(select(RELAY.c.position).where(RELAY.c.name == NAME)) or 0
