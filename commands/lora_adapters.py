@@ -23,14 +23,14 @@ class RetireAdapter:
 
 
 def promote(command: PromoteAdapter, session: Session) -> Written:
-    """Raises NotFound, VersionConflict, AlreadyDone (retired)."""
+    """Raises NotFound, VersionConflict, AlreadyDone (retired), Invalid (not trained yet)."""
     adapter = session.get(LoraAdapter, adapter_id(command.name), command.expected_version)
     adapter.promote(command.reason, at=session.now())
     return session.save(adapter)
 
 
 def retire(command: RetireAdapter, session: Session) -> Written:
-    """Raises NotFound, VersionConflict."""
+    """Raises NotFound, VersionConflict, Invalid (not trained yet)."""
     adapter = session.get(LoraAdapter, adapter_id(command.name), command.expected_version)
     adapter.retire(command.reason, at=session.now())
     return session.save(adapter)

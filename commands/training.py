@@ -79,13 +79,17 @@ def request(command: RequestTraining, session: Session) -> Written:
 
 
 def start(command: StartTraining, session: Session) -> Written:
-    """A trainer takes the run; the adapter gets the first free revision of its alias.
+    """A trainer takes the run, or takes it over. At the first start the next revision of the alias is reserved for it.
 
     Raises NotFound, VersionConflict (another trainer was faster), AlreadyDone (the run is over).
     """
     run = session.get(TrainingRun, command.run, command.expected_version)
-    run.start(command.worker, _free_name(run.alias, session), at=session.now())
-    return session.save(run)
+    if run.adapter_name:
+        run.start(command.worker, run.adapter_name, at=session.now())
+        return session.save(run)
+    revision = _next_revision(run.alias, session)
+    run.start(command.worker, adapter_name(run.alias, revision), at=session.now())
+    return session.save(run, LoraAdapter.reserve(run.alias, revision, run.id, at=session.now()))
 
 
 def progress(command: RecordProgress, session: Session) -> Written:
@@ -114,7 +118,9 @@ def complete(command: CompleteTraining, session: Session) -> Written:
         pairs=trained.pairs,
         config=run.config,
     )
-    return session.save(run, LoraAdapter.register(passport, at=session.now()))
+    adapter = session.get(LoraAdapter, adapter_id(trained.name))
+    adapter.register(passport, at=session.now())
+    return session.save(run, adapter)
 
 
 def fail(command: FailTraining, session: Session) -> Written:
@@ -131,8 +137,8 @@ def cancel(command: CancelTraining, session: Session) -> Written:
     return session.save(run)
 
 
-def _free_name(alias: str, session: Session) -> str:
+def _next_revision(alias: str, session: Session) -> int:
     revision = 1
     while session.find(LoraAdapter, adapter_id(adapter_name(alias, revision))):
         revision += 1
-    return adapter_name(alias, revision)
+    return revision

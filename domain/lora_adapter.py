@@ -55,11 +55,23 @@ class LoraAdapter(BaseAggregate[UUID]):
     class Event(AggregateEvent):
         pass
 
-    class Registered(Event, CanInitAggregate[UUID]):
-        TOPIC = "lora_adapter.registered"
+    class Reserved(Event, CanInitAggregate[UUID]):
+        """A training began that will make the adapter of this name, if it ends well. The name is never given again."""
+
+        TOPIC = "lora_adapter.reserved"
         originator_topic: str
         name: str
+        training_run: UUID
+
+    class Registered(Event):
+        """The weights are there."""
+
+        TOPIC = "lora_adapter.registered"
+        name: str
         passport: Passport
+
+        def apply(self, aggregate: LoraAdapter) -> None:
+            aggregate.passport = self.passport
 
     class Promoted(Event):
         """From here on the alias means this adapter."""
@@ -77,25 +89,41 @@ class LoraAdapter(BaseAggregate[UUID]):
         def apply(self, aggregate: LoraAdapter) -> None:
             aggregate.retired = True
 
-    def __init__(self, name: str, passport: Passport) -> None:
+    def __init__(self, name: str, training_run: UUID) -> None:
         self.name = name
-        self.passport = passport
+        self.training_run = training_run
+        self.passport: Passport | None = None
         self.retired = False
 
     @classmethod
-    def register(cls, passport: Passport, at: datetime) -> Self:
-        """Makes trained weights known. Its id follows from its name, so a name is registered once."""
+    def reserve(cls, alias: str, revision: int, training_run: UUID, at: datetime) -> Self:
+        """Keeps the name for what that training makes. The id follows from the name, so a name is reserved once."""
+        name = adapter_name(alias, revision)
+        return cls._create(cls.Reserved, id=adapter_id(name), name=name, training_run=training_run, timestamp=at)
+
+    def register(self, passport: Passport, at: datetime) -> None:
+        """Makes the trained weights known. Raises AlreadyDone, and Invalid for weights of another training or name."""
+        if self.passport is not None:
+            raise AlreadyDone(f"{self.name} is registered already")
         name = adapter_name(passport.alias, passport.revision)
-        return cls._create(cls.Registered, id=adapter_id(name), name=name, passport=passport, timestamp=at)
+        if (name, passport.training_run) != (self.name, self.training_run):
+            raise Invalid(f"{self.name} is reserved for training run {self.training_run}")
+        self.trigger_event(self.Registered, name=self.name, passport=passport, timestamp=at)
 
     def promote(self, reason: str, at: datetime) -> None:
-        """Puts the adapter to use, or back to use. Raises AlreadyDone when it was retired."""
+        """Puts the adapter to use, or back to use. Raises AlreadyDone (retired), Invalid (not there)."""
+        alias = self._must_be_there().alias
         if self.retired:
             raise AlreadyDone(f"{self.name} is retired; promote another adapter or train a new one")
-        alias = self.passport.alias
         self.trigger_event(self.Promoted, name=self.name, alias=alias, reason=reason, timestamp=at)
 
     def retire(self, reason: str, at: datetime) -> None:
-        """Takes the adapter out of use for good. A repeat changes nothing."""
+        """Takes the adapter out of use for good. A repeat changes nothing. Raises Invalid before it is there."""
+        self._must_be_there()
         if not self.retired:
             self.trigger_event(self.Retired, name=self.name, reason=reason, timestamp=at)
+
+    def _must_be_there(self) -> Passport:
+        if self.passport is None:
+            raise Invalid(f"{self.name} is not trained: its training has not ended well (yet)")
+        return self.passport

@@ -128,22 +128,31 @@ def a_trained_adapter(name: str = "team@1") -> TrainedAdapter:
     return TrainedAdapter(name, SHA, "tiny", SHA, pairs=20, loss_before=0.69, loss_after=0.5, seconds=60)
 
 
-def a_lora_adapter(alias: str = "team", revision: int = 1) -> LoraAdapter:
-    """Registered."""
-    passport = Passport(
+def a_passport(alias: str = "team", revision: int = 1, training_run: str = "training") -> Passport:
+    return Passport(
         alias=alias,
         revision=revision,
         sha256=SHA,
         base_model="tiny",
         base_sha256=SHA,
-        training_run=an_id("training"),
+        training_run=an_id(training_run),
         dataset_id=an_id("dataset"),
         dataset_sha256=SHA,
         position=5,
         pairs=20,
         config=TrainingConfig(),
     )
-    return LoraAdapter.register(passport, at=NOW)
+
+
+def a_reserved_adapter(alias: str = "team", revision: int = 1) -> LoraAdapter:
+    return LoraAdapter.reserve(alias, revision, an_id("training"), at=NOW)
+
+
+def a_lora_adapter(alias: str = "team", revision: int = 1) -> LoraAdapter:
+    """Registered."""
+    adapter = a_reserved_adapter(alias, revision)
+    adapter.register(a_passport(alias, revision), at=NOW)
+    return adapter
 
 
 def an_agent(name: str) -> AgentSpec:

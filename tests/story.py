@@ -206,7 +206,8 @@ def cancelled_training() -> TrainingRun:
 
 
 def adapter(revision: int) -> LoraAdapter:
-    return LoraAdapter.register(
+    adapter = LoraAdapter.reserve("team", revision, id_of("completed training"), at=at(41))
+    adapter.register(
         Passport(
             alias="team",
             revision=revision,
@@ -222,6 +223,7 @@ def adapter(revision: int) -> LoraAdapter:
         ),
         at=at(50),
     )
+    return adapter
 
 
 def promoted_adapter() -> LoraAdapter:

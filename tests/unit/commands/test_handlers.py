@@ -208,12 +208,29 @@ def test_a_completed_training_registers_its_adapter_in_the_same_transaction(door
     assert completed.envelope == registered.envelope
 
 
-def test_the_next_training_gets_the_next_revision(doors: Doors) -> None:
-    doors.ask(CompleteTraining(doors.a_running_training(), 1, a_trained_adapter("team@1")))
+def test_every_training_has_a_revision_of_its_own_though_others_run_or_failed(doors: Doors) -> None:
+    for _ in range(3):
+        run = doors.a_running_training()
+        doors.ask(FailTraining(run, 1, "out of memory"))
     doors.a_running_training()
+    doors.a_running_training()
+    starts = [recorded.event for recorded in doors.store.read(topics=["training_run.started"])]
+    assert [getattr(start, "adapter_name", None) for start in starts] == [f"team@{n}" for n in (1, 2, 3, 4, 5)]
+
+
+def test_a_training_taken_over_keeps_its_revision(doors: Doors) -> None:
+    run = doors.a_running_training()
+    doors.a_running_training()
+    doors.ask(StartTraining(run, "trainer-2"))
     *_, started = doors.store.read()
     assert isinstance(started.event, TrainingRun.Started)
-    assert started.event.adapter_name == "team@2"
+    assert (started.event.epoch, started.event.adapter_name) == (2, "team@1")
+
+
+def test_an_adapter_that_is_being_trained_cannot_be_promoted(doors: Doors) -> None:
+    doors.a_running_training()
+    with pytest.raises(Invalid, match="not trained"):
+        doors.ask(PromoteAdapter("team@1"))
 
 
 def test_a_training_can_fail_or_be_cancelled(doors: Doors) -> None:

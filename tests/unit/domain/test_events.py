@@ -15,6 +15,7 @@ NAMES = [
     "dataset.requested",
     "lora_adapter.promoted",
     "lora_adapter.registered",
+    "lora_adapter.reserved",
     "lora_adapter.retired",
     "preference.annotated",
     "preference.proposed",

@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import AlreadyDone, Invalid
 from domain.lora_adapter import adapter_id, adapter_name
-from tests.builders import NOW, a_lora_adapter, topics
+from tests.builders import NOW, a_lora_adapter, a_passport, a_reserved_adapter, topics
 
 
 def test_an_adapter_is_called_by_its_alias_and_revision_and_its_id_follows() -> None:
@@ -23,11 +23,30 @@ def test_an_alias_that_is_no_plain_word_is_refused(alias: str) -> None:
         a_lora_adapter(alias)
 
 
+def test_a_name_is_kept_for_the_training_that_reserved_it() -> None:
+    adapter = a_reserved_adapter()
+    for stranger in (a_passport(training_run="another"), a_passport(revision=2), a_passport(alias="club")):
+        with pytest.raises(Invalid):
+            adapter.register(stranger, at=NOW)
+    adapter.register(a_passport(), at=NOW)
+    with pytest.raises(AlreadyDone):
+        adapter.register(a_passport(), at=NOW)
+    assert topics(adapter) == ["reserved", "registered"]
+
+
+def test_an_adapter_that_is_only_reserved_is_neither_promoted_nor_retired() -> None:
+    adapter = a_reserved_adapter()
+    with pytest.raises(Invalid):
+        adapter.promote("", at=NOW)
+    with pytest.raises(Invalid):
+        adapter.retire("", at=NOW)
+
+
 def test_an_adapter_can_be_put_back_to_use() -> None:
     adapter = a_lora_adapter()
     adapter.promote("better", at=NOW)
     adapter.promote("the next one was worse", at=NOW)
-    assert topics(adapter) == ["registered", "promoted", "promoted"]
+    assert topics(adapter) == ["reserved", "registered", "promoted", "promoted"]
 
 
 def test_a_retired_adapter_is_not_used_again_and_retires_once() -> None:
@@ -36,4 +55,4 @@ def test_a_retired_adapter_is_not_used_again_and_retires_once() -> None:
     adapter.retire("still worse", at=NOW)
     with pytest.raises(AlreadyDone):
         adapter.promote("", at=NOW)
-    assert topics(adapter) == ["registered", "retired"]
+    assert topics(adapter) == ["reserved", "registered", "retired"]

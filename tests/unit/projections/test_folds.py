@@ -65,7 +65,7 @@ def test_without_its_beginning_an_aggregate_has_no_row(projector: Projector):
     begun = {recorded.event.originator_id for recorded in STORY if recorded.event.originator_version == 1}
     later = [recorded for recorded in read_by(projector) if recorded.event.originator_version > 1]
     assert begun
-    once = {interaction_log.TABLE, ballots.TABLE, training_metrics.TABLE, agent_rosters.TABLE}
+    once = {interaction_log.TABLE, ballots.TABLE, training_metrics.TABLE, agent_rosters.TABLE, lora_adapters.TABLE}
     assert bool(folded(projector, later)) == (projector.table in once)
 
 
