@@ -1,0 +1,208 @@
+"""The gateway keeps what its OpenAPI and AsyncAPI documents promise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from jsonschema import Draft202012Validator, FormatChecker
+
+from domain.access import Role
+from domain.catalogue import EVENT_TYPES
+from gateway.auth import OPEN_PATHS
+from gateway.requests import MAX_POSITION
+from tests import story
+from tests.integration.gateway.conftest import AGENTS, Gateway
+
+PATHS = {
+    "/v1/workflows/{run_id}": f"/v1/workflows/{story.RUN}",
+    "/v1/workflows/{run_id}/steps": f"/v1/workflows/{story.RUN}/steps",
+    "/v1/workflows/{run_id}/ballots": f"/v1/workflows/{story.RUN}/ballots",
+    "/v1/preferences/{preference_id}": f"/v1/preferences/{story.id_of('edited')}",
+    "/v1/datasets/{dataset_id}": f"/v1/datasets/{story.id_of('dataset')}",
+    "/v1/training-runs/{run_id}": f"/v1/training-runs/{story.id_of('completed training')}",
+    "/v1/training-runs/{run_id}/metrics": f"/v1/training-runs/{story.id_of('completed training')}/metrics",
+    "/v1/adapters/{name}": "/v1/adapters/team@1",
+    "/v1/agents/revisions/{revision}": "/v1/agents/revisions/1",
+}
+NOT_JSON = {"/v1/stream", "/metrics", "/v1/datasets/{dataset_id}/download", "/v1/training-runs/{run_id}/log"}
+
+
+def assert_as_promised(document: dict[str, Any], path: str, method: str, answer: httpx.Response) -> None:
+    promised = document["paths"][path][method.lower()]["responses"]
+    assert str(answer.status_code) in promised, f"{method} {path} answered {answer.status_code}"
+    media_type = answer.headers["content-type"].partition(";")[0]
+    schema = promised[str(answer.status_code)]["content"][media_type]["schema"]
+    Draft202012Validator(document | schema, format_checker=FormatChecker()).validate(answer.json())
+
+
+async def openapi(gateway: Gateway) -> dict[str, Any]:
+    async with gateway.client(Role.VIEWER) as viewer:
+        document: dict[str, Any] = (await viewer.get("/openapi.json")).json()
+    return document
+
+
+async def test_every_read_answers_as_promised(told: Gateway) -> None:
+    document = await openapi(told)
+    async with told.client(Role.VIEWER) as viewer:
+        for path in [path for path, operations in document["paths"].items() if "get" in operations]:
+            if path not in NOT_JSON:
+                answer = await viewer.get(PATHS.get(path, path))
+                assert_as_promised(document, path, "GET", answer)
+                assert answer.status_code == 200 or path == "/health"
+                if "items" in answer.json():
+                    assert answer.json()["items"], f"the story says nothing of {path}"
+
+
+async def test_every_problem_answers_as_promised(told: Gateway) -> None:
+    document = await openapi(told)
+    async with told.client(Role.ADMIN) as admin, told.client(Role.VIEWER) as viewer, told.client(None) as stranger:
+        for path, operations in document["paths"].items():
+            if path in OPEN_PATHS:
+                continue
+            url = path.replace("{name}", "no@9").replace("{revision}", "999").replace("{", "").replace("}", "")
+            for method in map(str.upper, operations):
+                assert_as_promised(document, path, method, await stranger.request(method, url))
+                if method != "GET":
+                    assert_as_promised(document, path, method, await viewer.request(method, url))
+                    assert_as_promised(document, path, method, await admin.request(method, url, json={"no": 1}))
+            if "{" in path and "get" in operations:
+                assert_as_promised(document, path, "GET", await admin.get(url))
+
+
+async def test_every_command_answers_as_promised(told: Gateway) -> None:
+    document = await openapi(told)
+    message = [{"role": "user", "content": "x"}]
+    pair = {"prompt": message, "chosen": [{"role": "assistant", "content": "y"}], "rejected": message}
+    task = {"turns": ["Why?"]}
+    commands: list[tuple[str, str, dict[str, str], dict[str, Any]]] = [
+        ("POST", "/v1/workflows", {}, {"task": task}),
+        ("POST", "/v1/workflows/batch", {}, {"tasks": [task, task]}),
+        ("POST", "/v1/preferences", {}, pair),
+        ("POST", "/v1/preferences/{preference_id}/annotations", {"preference_id": "waiting"}, {"verdict": "accepted"}),
+        ("DELETE", "/v1/preferences/{preference_id}", {"preference_id": "waiting"}, {}),
+        ("POST", "/v1/datasets", {}, {}),
+        ("POST", "/v1/training-runs", {}, {"dataset_id": str(story.id_of("dataset")), "alias": "team"}),
+        ("POST", "/v1/adapters/{name}/promote", {"name": "team@1"}, {"reason": "x"}),
+        ("POST", "/v1/adapters/{name}/retire", {"name": "team@1"}, {}),
+    ]
+    async with told.client() as admin:
+        revised = await admin.put("/v1/agents", content=AGENTS, headers={"If-Match": '"2"'})
+        assert_as_promised(document, "/v1/agents", "PUT", revised)
+        assert revised.status_code == 200
+        for method, path, names, body in commands:
+            url = path.format(**{key: name if "@" in name else story.id_of(name) for key, name in names.items()})
+            answer = await admin.request(method, url, json=body)
+            assert answer.is_success, answer.text
+            assert_as_promised(document, path, method, answer)
+            position = int(answer.headers["x-caravan-position"])
+            assert 0 < position <= MAX_POSITION
+
+
+async def test_the_document_is_complete(gateway: Gateway) -> None:
+    document = await openapi(gateway)
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["tags"], path
+            assert operation["description"], f"{method} {path} says nothing of itself"
+            assert path in OPEN_PATHS or operation["security"], path
+            assert "HTTPValidationError" not in str(operation["responses"])
+
+
+async def test_every_event_of_the_story_is_as_asyncapi_says(told: Gateway) -> None:
+    async with told.client(Role.VIEWER) as viewer:
+        document = (await viewer.get("/asyncapi.json")).json()
+        events = (await viewer.get("/v1/events", params={"limit": 200})).json()["items"]
+    assert {event["type"] for event in events} == set(EVENT_TYPES)
+    for event in events:
+        message = document["channels"][event["type"]]["messages"][event["type"]]["$ref"]
+        assert message == f"#/components/messages/{event['type']}"
+        payload = document["components"]["messages"][event["type"]]["payload"]
+        Draft202012Validator(document | payload, format_checker=FormatChecker()).validate(event)
+    wrong = events[0] | {"data": {"kind": 1}}
+    assert not Draft202012Validator(document | payload).is_valid(wrong)
+
+
+async def test_the_audit_log_is_paged_both_ways_without_gap_or_repeat(told: Gateway) -> None:
+    head = told.core.store.head()
+    async with told.client(Role.VIEWER) as viewer:
+        for order in ("oldest", "newest"):
+            seen: list[int] = []
+            cursor: dict[str, str] = {}
+            while True:
+                page = (await viewer.get("/v1/events", params={"limit": 7, "order": order, **cursor})).json()
+                seen += [event["position"] for event in page["items"]]
+                if page["next"] is None:
+                    break
+                cursor = {"cursor": page["next"]}
+            assert seen == sorted(range(1, head + 1), reverse=order == "newest")
+
+
+async def test_the_audit_log_answers_who_did_what_to_which(told: Gateway) -> None:
+    async with told.client(Role.ANNOTATOR) as annotator:
+        path = f"/v1/preferences/{story.id_of('waiting')}"
+        await annotator.post(f"{path}/annotations", json={"verdict": "rejected"})
+
+        async def events(**params: Any) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = (await annotator.get("/v1/events", params=params)).json()["items"]
+            return found
+
+        assert [event["type"] for event in await events(actor="annotator")] == ["preference.annotated"]
+        of_pair = await events(aggregate=story.id_of("waiting"))
+        assert [event["version"] for event in of_pair] == [1, 2]
+        assert {event["type"].partition(".")[0] for event in await events(type=["dataset", "workflow.failed"])} == {
+            "dataset",
+            "workflow",
+        }
+        assert [event["position"] for event in await events(**{"from": 3, "to": 5})] == [4, 5]
+
+
+async def test_pages_of_a_list_follow_each_other(told: Gateway) -> None:
+    async with told.client(Role.VIEWER) as viewer:
+        first = (await viewer.get("/v1/preferences", params={"limit": 4})).json()
+        second = (await viewer.get("/v1/preferences", params={"limit": 4, "cursor": first["next"]})).json()
+        waiting = (await viewer.get("/v1/preferences", params={"state": "waiting"})).json()
+    ids = [pair["preference_id"] for pair in first["items"] + second["items"]]
+    assert (len(ids), len(set(ids)), second["next"]) == (6, 6, None)
+    assert [pair["preference_id"] for pair in waiting["items"]] == [str(story.id_of("waiting"))]
+
+
+async def test_the_log_is_searched(told: Gateway) -> None:
+    async with told.client(Role.VIEWER) as viewer:
+
+        async def found(**params: Any) -> int:
+            return len((await viewer.get("/v1/logs", params=params)).json()["items"])
+
+        everything = await found()
+        assert everything == 3
+        assert await found(agent="bob") == 1
+        assert await found(phase="score") == 1
+        assert await found(text="SOFT RAIN") == 1
+        assert await found(tool="search", min_tokens=10_000) == 0
+        assert await found(as_of=1) == 0
+        assert await found(workflow=story.id_of("stopped run")) == 0
+
+
+async def test_prometheus_sees_requests_work_and_errors(told: Gateway) -> None:
+    async with told.client(Role.VIEWER) as viewer:
+        await viewer.get(f"/v1/workflows/{story.RUN}")
+        await viewer.get(f"/v1/workflows/{story.id_of('none')}")
+        text = (await viewer.get("/metrics")).text
+    assert 'route="/v1/workflows/{run_id}",status="200"' in text
+    assert 'caravan_errors_total{kind="not-found"} 1.0' in text
+    assert 'caravan_workflow_seconds_count{kind="mutual_ranking",state="completed"} 1.0' in text
+    assert "caravan_training_samples_per_second 0.0" in text
+    assert 'caravan_projection_lag{projection="workflow_runs"} 0.0' in text
+    assert str(story.RUN) not in text
+
+
+async def test_health_tells_each_parts_state_and_latency(told: Gateway) -> None:
+    async with told.client(Role.VIEWER) as viewer:
+        answer = await viewer.get("/health")
+    health = answer.json()
+    assert (answer.status_code, health["status"]) == (503, "degraded")
+    states = {check["name"]: check["state"] for check in health["checks"]}
+    assert states == {"postgres": "ok", "files": "ok", "nats": "failed", "model_server": "failed"}
+    assert all(check["latency_ms"] >= 0 for check in health["checks"])
+    assert {one["lag"] for one in health["projections"]} == {0}

@@ -1,0 +1,180 @@
+"""The seam between history and the live end: each position once, in order, wherever a client joins or comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway import tail as tails
+from gateway.tail import Tail, TooSlow, Wanted
+
+ONE, OTHER = UUID(int=1), UUID(int=2)
+
+
+class Log:
+    """An event log in memory. Positions have gaps, as after rollbacks."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def append(self, count: int = 1, type: str = "workflow.started", aggregate: UUID = ONE) -> None:
+        for _ in range(count):
+            position = self.head() + random.choice([1, 1, 1, 4])
+            self.events.append({"position": position, "type": type, "subject": str(aggregate)})
+
+    def head(self) -> int:
+        return int(self.events[-1]["position"]) if self.events else 0
+
+    def page(
+        self,
+        after: int = 0,
+        upto: int | None = None,
+        types: Sequence[str] = (),
+        aggregate: UUID | None = None,
+        actor: str | None = None,
+        limit: int = 500,
+    ) -> Sequence[Mapping[str, Any]]:
+        return [
+            event
+            for event in self.events
+            if event["position"] > after
+            and (upto is None or event["position"] <= upto)
+            and (not types or event["type"] in types)
+            and (aggregate is None or event["subject"] == str(aggregate))
+        ][:limit]
+
+    def positions(self, after: int = 0) -> list[int]:
+        return [event["position"] for event in self.events if event["position"] > after]
+
+
+@asynccontextmanager
+async def running(log: Log) -> AsyncIterator[Tail]:
+    tail = Tail(log, seconds=0.001)
+    task = asyncio.create_task(tail.run())
+    yield tail
+    task.cancel()
+
+
+async def take(tail: Tail, count: int, after: int | None, wanted: Wanted = Wanted()) -> list[int]:  # noqa: B008
+    found: list[int] = []
+    async with asyncio.timeout(10), aclosing(tail.follow(wanted, after)) as frames:
+        async for frame in frames:
+            if frame is not None:
+                found.append(frame.position)
+            if len(found) == count:
+                break
+    return found
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(before=st.integers(0, 40), bursts=st.lists(st.integers(1, 12), max_size=12), visits=st.data())
+def test_a_client_that_comes_and_goes_at_random_gets_each_position_once(
+    before: int, bursts: list[int], visits: st.DataObject
+) -> None:
+    async def scenario() -> None:
+        log = Log()
+        log.append(before)
+        async with running(log) as tail:
+
+            async def write() -> None:
+                for burst in bursts:
+                    log.append(burst)
+                    await asyncio.sleep(0.001)
+
+            writing = asyncio.create_task(write())
+            seen: list[int] = []
+            total = before + sum(bursts)
+            while len(seen) < total:
+                count = visits.draw(st.integers(1, total - len(seen)))
+                seen += await take(tail, count, after=seen[-1] if seen else 0)
+            await writing
+        assert seen == log.positions()
+
+    original, tails.PAGE = tails.PAGE, 5
+    try:
+        asyncio.run(scenario())
+    finally:
+        tails.PAGE = original
+
+
+async def test_without_a_position_a_client_hears_only_what_is_new() -> None:
+    log = Log()
+    log.append(5)
+    async with running(log) as tail:
+        taking = asyncio.create_task(take(tail, 2, after=None))
+        await asyncio.sleep(0.05)
+        old = log.head()
+        log.append(2)
+        assert await taking == log.positions(after=old)
+
+
+async def test_a_client_gets_only_the_types_and_the_run_that_it_wants() -> None:
+    log = Log()
+    log.append(2, "workflow.started", ONE)
+    log.append(1, "workflow.failed", ONE)
+    log.append(1, "workflow.failed", OTHER)
+    async with running(log) as tail:
+        wanted = Wanted(("workflow.failed",), OTHER)
+        taking = asyncio.create_task(take(tail, 2, 0, wanted))
+        await asyncio.sleep(0.05)
+        log.append(1, "workflow.failed", ONE)
+        log.append(1, "workflow.failed", OTHER)
+        assert await taking == [log.events[3]["position"], log.events[5]["position"]]
+
+
+async def test_a_client_that_does_not_read_is_told_so_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "QUEUE", 10)
+    log = Log()
+    log.append(1)
+    async with running(log) as tail, aclosing(tail.follow(Wanted(), 0)) as slow:
+        await anext(slow)
+        log.append(1)
+        await anext(slow)
+        log.append(50)
+        assert await take(tail, 50, log.positions()[1]) == log.positions()[2:]
+        await asyncio.sleep(0.05)
+        with pytest.raises(TooSlow):
+            for _ in range(50):
+                await anext(slow)
+
+
+async def test_a_client_that_left_is_forgotten() -> None:
+    log = Log()
+    log.append(1)
+    async with running(log) as tail:
+        assert await take(tail, 1, 0) == log.positions()
+        assert not tail._subscriptions
+
+
+async def test_the_tail_goes_on_where_it_was_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Log):
+        failures = 0
+
+        def page(self, *args: Any, **more: Any) -> Sequence[Mapping[str, Any]]:
+            if self.failures:
+                self.failures -= 1
+                raise tails.OUTAGES[0]("gone")
+            return super().page(*args, **more)
+
+    monkeypatch.setattr(tails, "OUTAGE_SECONDS", 0.01)
+    log = Failing()
+    async with running(log) as tail:
+        taking = asyncio.create_task(take(tail, 3, after=None))
+        await asyncio.sleep(0.05)
+        log.failures = 3
+        log.append(3)
+        assert await taking == log.positions()
+
+
+async def test_while_nothing_happens_the_stream_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "IDLE_SECONDS", 0.01)
+    async with running(Log()) as tail, aclosing(tail.follow(Wanted(), None)) as frames:
+        assert await anext(frames) is None
