@@ -25,13 +25,16 @@ def numbers(heading: str, format: str = "localized", help: str | None = None) ->
     return st.column_config.NumberColumn(heading, format=format, help=help)
 
 
-def sheet(items: Sequence[Json], columns: Columns, key: str) -> None:
-    """A table to read."""
-    st.dataframe(**_drawn(items, columns), key=key)
+def sheet(items: Sequence[Json], columns: Columns, key: str, empty: str) -> None:
+    """A table to read. Without any items it says what to do: `empty`."""
+    if items:
+        st.dataframe(**_drawn(items, columns), key=key)
+    else:
+        st.info(empty, icon=":material/lightbulb:")
 
 
 def table(items: Sequence[Json], columns: Columns, key: str, empty: str) -> Json | None:
-    """A table whose rows can be chosen. Returns the chosen item. Without any items it says what to do: `empty`."""
+    """The same, but its rows can be chosen. Returns the chosen item."""
     if not items:
         st.info(empty, icon=":material/lightbulb:")
         return None
@@ -75,6 +78,7 @@ def _drawn(items: Sequence[Json], columns: Columns) -> dict[str, Any]:
         "column_config": dict(columns) | states,
         "column_order": list(columns),
         "hide_index": True,
+        "placeholder": "–",
     }
 
 

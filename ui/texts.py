@@ -6,7 +6,9 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&@/])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&])")
+_LINK = re.compile(r"(?i)(?<=http)(?=s?://)|(?<=www)(?=\.)|(?<=[\w.+-])(?=@[\w-]+\.)")
+_WORD_JOINER = "\u2060"
 
 STATE_COLOURS = {
     "requested": "gray",
@@ -29,8 +31,10 @@ STATE_COLOURS = {
 
 
 def plain(text: object) -> str:
-    """The text for a place that renders Markdown (labels, alerts, captions), shown there as it was written."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+    """The text for a place that renders Markdown (titles, labels, alerts), shown there as it was written: not even an
+    address in it becomes a link, which an invisible character (U+2060) prevents."""
+    line = " ".join(str(text).split())
+    return _MARKDOWN.sub(r"\\\1", _LINK.sub(_WORD_JOINER, line))
 
 
 def brief(text: str, length: int = 80) -> str:

@@ -65,11 +65,8 @@ def _edit(current: Json) -> None:
         "Reason", key=form.widget("reason"), placeholder="What changes, and why", **needs(Role.ADMIN)
     )
     with st.container(horizontal=True):
-        same = "" if text != current["text"] else "Nothing is changed yet."
-        save = st.button(
-            "Save", type="primary", icon=":material/save:", key=form.widget("save"), **needs(Role.ADMIN, unless=same)
-        )
-        if not same and st.button("Discard my changes", icon=":material/undo:", type="tertiary"):
+        save = st.button("Save", type="primary", icon=":material/save:", key=form.widget("save"), **needs(Role.ADMIN))
+        if text != current["text"] and st.button("Discard my changes", icon=":material/undo:", type="tertiary"):
             _forget(form)
     with mistakes:
         if save:

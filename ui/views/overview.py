@@ -76,7 +76,7 @@ def _health() -> bool:
     health = api().health()
     left, right = st.columns(2)
     with left:
-        sheet(health["checks"], PARTS, "checks")
+        sheet(health["checks"], PARTS, "checks", "Nothing is checked.")
     with right:
-        sheet(health["projections"], READ_MODELS, "projections")
+        sheet(health["projections"], READ_MODELS, "projections", "The database cannot be reached right now.")
     return True

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import streamlit as st
 
 from ui.api import Json
-from ui.links import link
+from ui.links import go, link
 from ui.once import Once
 from ui.person import api, needs
 from ui.sessions import Role
-from ui.tables import Columns, facts, numbers, state_badge, table, when
+from ui.tables import Columns, facts, numbers, sheet, state_badge, table, when
 from ui.texts import brief, count, moment, number, plain, span
 from ui.troubles import live
 from ui.views.call import show_call
@@ -60,9 +62,10 @@ def _head(run: Json, going: bool) -> None:
             "Ballots": f"{run['ballots']:,}" + (f" ({run['unparseable']} unreadable)" if run["unparseable"] else ""),
             "Tokens": tokens,
             "Time": _time(run),
-            "Agents": ", ".join(_cast(run)) or "being cast",
         }
     )
+    if run["cast"]:
+        st.caption(plain(", ".join(f"{one['agent']} on {one['adapter'] or 'the base model'}" for one in run["cast"])))
 
 
 def _stop(run: Json, going: bool) -> None:
@@ -79,11 +82,7 @@ def _time(run: Json) -> str:
     started, finished = moment(run["started_at"]), moment(run["finished_at"])
     if not started:
         return "waiting for a worker"
-    return span((finished - started).total_seconds()) if finished else "working"
-
-
-def _cast(run: Json) -> list[str]:
-    return [f"{one['agent']} on {one['adapter'] or 'base'}" for one in run["cast"]]
+    return span(((finished or datetime.now(UTC)) - started).total_seconds())
 
 
 def _answers(steps: list[Json], going: bool) -> None:
@@ -117,7 +116,7 @@ def _steps(steps: list[Json]) -> None:
         "agent": "Agent",
         "phase": "Phase",
         "n": numbers("No."),
-        "output": st.column_config.TextColumn("Output", width="large"),
+        "output": st.column_config.TextColumn("Output", width="medium"),
         "score": numbers("Score", "%.3f", "Mean log-probability of the given answer, in nats per token."),
         "adapter": "Adapter",
         "output_tokens": numbers("Tokens"),
@@ -143,7 +142,7 @@ def _ballots(id: str, steps: list[Json]) -> None:
         ),
         "method": "Method",
     }
-    table(ballots, columns, "ballots", "No ballot is cast yet: judging begins when the answers are there.")
+    sheet(ballots, columns, "ballots", "No ballot is cast yet: judging begins when the answers are there.")
 
 
 def _ballot(ballot: Json, authors: dict[str, str]) -> Json:
@@ -167,7 +166,8 @@ def _pairs(id: str) -> None:
         "verdict": "Verdict",
         "annotated_by": "By",
     }
-    table(pairs, columns, "pairs", "No pair yet: pairs follow from the ballots once the run is completed.")
+    if chosen := table(pairs, columns, "pairs", "No pair yet: pairs follow from the ballots of a completed run."):
+        go("annotate", pair=chosen["preference_id"], run=id)
     if pairs:
         sure = number(max(pair["probability"] for pair in pairs) * 100, 0)
         st.caption(f"{count(len(pairs), 'pair')}; the ballots are surest of one at {sure} %.")

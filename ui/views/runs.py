@@ -12,7 +12,8 @@ from ui.tables import Columns, numbers, pager, table, when
 from ui.troubles import live
 from ui.views.run import show_run
 
-KINDS = {"mutual_ranking": "Mutual ranking: everybody answers, then ranks the others’ answers"}
+KINDS = {"mutual_ranking": "Mutual ranking"}
+KINDS_HELP = "Mutual ranking: everybody answers, then ranks the others’ answers."
 LIVE_STATES = ("requested", "running")
 FOLLOW_UP = "\n---\n"
 
@@ -47,7 +48,9 @@ def _start() -> None:
             **needs(Role.OPERATOR),
         )
         left, middle, right = st.columns([3, 3, 2])
-        kind = left.selectbox("Kind", list(KINDS), format_func=KINDS.__getitem__, key=form.widget("kind"))
+        kind = left.selectbox(
+            "Kind", list(KINDS), format_func=KINDS.__getitem__, help=KINDS_HELP, key=form.widget("kind")
+        )
         agents = middle.multiselect(
             "Agents",
             _agents(),
