@@ -12,7 +12,7 @@ from camel.agents import ChatAgent
 from camel.messages import BaseMessage
 from camel.models import ModelFactory
 from camel.types import OpenAIBackendRole
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
 from adapters.agents_yaml import EMBEDDED, OPENAI_COMPATIBLE, SERVES_ADAPTERS
 from adapters.camel_model import RecordingModel, recording
@@ -24,8 +24,8 @@ from domain.model_call import Message, ModelCall
 from domain.ports import ModelUnavailable
 from domain.roster import AgentSpec, ModelSpec
 
-CALL_TIMEOUT_SECONDS = 300.0
-"""Of one try. A request may wait in the embedded server's queue behind those of other runs."""
+CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS = 900.0, 10.0
+"""Of one try. A request may wait long in a busy server's queue; to give up on it would only queue the same again."""
 
 NO_TOKEN_LIMIT = 10**9
 """The endpoint itself refuses what is too long. CAMEL would silently shorten the memory instead."""
@@ -172,9 +172,10 @@ class CamelAgents:
         url, key = self._url(model) or "", self._key(model) or NO_KEY
         if (url, key) not in self._clients:
             # A proxy that the environment names cannot reach this machine's own server.
+            timeout = Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
             http = DefaultAsyncHttpxClient(trust_env=model.platform != EMBEDDED)
             self._clients[url, key] = AsyncOpenAI(
-                base_url=url, api_key=key, http_client=http, timeout=CALL_TIMEOUT_SECONDS, max_retries=0
+                base_url=url, api_key=key, http_client=http, timeout=timeout, max_retries=0
             )
         return self._clients[url, key]
 

@@ -16,7 +16,9 @@ from domain.ports import ModelUnavailable
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 180.0
+"""A model server that restarts on a busy machine needs a minute, most of it for its libraries."""
+
 FIRST_DELAY, LONGEST_DELAY = 0.5, 10.0
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 _TEXT_SHOWN = 500
