@@ -1,0 +1,61 @@
+"""The migrations: what they make is what the code says, and they keep what a database holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import create_engine, inspect
+
+from adapters.event_store import PostgresEventStore
+from adapters.schema import check, downgrade, upgrade
+from projections import ALL, workflow_runs
+from projections.engine import catch_up
+from tests import story
+
+
+@contextmanager
+def store_of(database: str) -> Iterator[PostgresEventStore]:
+    store = PostgresEventStore(database)
+    yield store
+    store.close()
+
+
+def tables(database: str) -> set[str]:
+    engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+    found = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return found
+
+
+def test_the_migrations_make_what_the_code_says(database: str):
+    upgrade(database)
+    check(database)
+
+
+def test_every_migration_can_be_undone_and_done_again(database: str):
+    upgrade(database)
+    downgrade(database, "base")
+    assert tables(database) == {"alembic_version"}
+    upgrade(database)
+    check(database)
+
+
+def test_read_models_come_to_a_database_that_is_full_of_events_and_go_without_touching_them(database: str):
+    upgrade(database, "0001")
+    with store_of(database) as store:
+        for aggregate in story.everything():
+            store.session(story.ENVELOPE).save(aggregate)
+        before = list(store.read())
+
+        upgrade(database)
+        engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+        for projector in ALL:
+            assert catch_up(engine, store, projector) == store.head()
+        with engine.connect() as db:
+            assert workflow_runs.counts(db)["completed"] == 1
+        engine.dispose()
+
+        downgrade(database, "0001")
+        assert tables(database).isdisjoint(projector.name for projector in ALL)
+        assert list(store.read()) == before
