@@ -122,14 +122,14 @@ class NewsDesk:
         backoff = Backoff(first=0.2, ceiling=5.0)
         while not stop.is_set():
             try:
-                await unless(stop, self._listen(backoff))
+                await unless(stop, self._listen(stop, backoff))
             except Forgotten as reason:
                 logger.warning("NATS has forgotten {}; declaring it again", reason)
             except OUTAGES as error:
                 logger.warning("no news from NATS: {!r}", error)
             await pause(stop, backoff.next_delay())
 
-    async def _listen(self, backoff: Backoff) -> None:
+    async def _listen(self, stop: asyncio.Event, backoff: Backoff) -> None:
         """Raises Forgotten, or one of OUTAGES."""
         broker = self._broker()
         try:
@@ -143,8 +143,8 @@ class NewsDesk:
             await broker.start()
             created = (await jetstream.stream_info(STREAM)).created
             backoff.reset()
-            while True:
-                await asyncio.sleep(WATCH_SECONDS)
+            while not stop.is_set():
+                await pause(stop, WATCH_SECONDS)
                 await self._look_after(jetstream, created)
         finally:
             with suppress(*OUTAGES):

@@ -53,12 +53,12 @@ class Relay:
         backoff = Backoff(first=0.2, ceiling=2.0)
         while not stop.is_set():
             try:
-                await unless(stop, self._serve(backoff))
+                await unless(stop, self._serve(stop, backoff))
             except (psycopg.Error, *OUTAGES) as error:
                 logger.warning("the relay starts over: {!r}", error)
             await pause(stop, backoff.next_delay())
 
-    async def _serve(self, backoff: Backoff) -> None:
+    async def _serve(self, stop: asyncio.Event, backoff: Backoff) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
             client = await nats.connect(self._nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.2)
         try:
@@ -67,7 +67,7 @@ class Relay:
                 await _win(db)
                 logger.info("this relay leads")
                 await declare_stream(client.jetstream())
-                await _lead(db, client, backoff)
+                await _lead(db, client, stop, backoff)
         finally:
             await client.close()
 
@@ -81,12 +81,12 @@ async def _win(db: Connection) -> None:
         await asyncio.sleep(ELECTION_SECONDS)
 
 
-async def _lead(db: Connection, client: Client, backoff: Backoff) -> None:
+async def _lead(db: Connection, client: Client, stop: asyncio.Event, backoff: Backoff) -> None:
     jetstream = client.jetstream()
     await db.execute("INSERT INTO relay (name, position) VALUES (%s, 0) ON CONFLICT DO NOTHING", (NAME,))
     row = await (await db.execute("SELECT position FROM relay WHERE name = %s", (NAME,))).fetchone()
     position = row["position"] if row else 0
-    while True:
+    while not stop.is_set():
         query = "SELECT * FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
         rows = await (await db.execute(query, (position, BATCH))).fetchall()
         if rows:
@@ -95,7 +95,7 @@ async def _lead(db: Connection, client: Client, backoff: Backoff) -> None:
             await db.execute("UPDATE relay SET position = %s WHERE name = %s", (position, NAME))
             backoff.reset()
         if len(rows) < BATCH:
-            await asyncio.sleep(POLL_SECONDS)
+            await pause(stop, POLL_SECONDS)
 
 
 async def _publish(jetstream: JetStreamContext, rows: Sequence[DictRow]) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+PATIENCE_SECONDS = 6.0
+
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Runs `work` and cancels it once `stop` is set. Raises what the work raises."""
+    """Runs `work` and cancels it once `stop` is set; again and again where a library swallows that, as nats-py does now
+    and then. Raises what the work raises."""
     job = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(stop.wait())
     try:
@@ -17,9 +20,10 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         if job.done():
             job.result()
     finally:
-        job.cancel()
         stopped.cancel()
-        await asyncio.wait({job, stopped})
+        while not job.done():
+            job.cancel()
+            await asyncio.wait({job}, timeout=PATIENCE_SECONDS)
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

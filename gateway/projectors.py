@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from loguru import logger
-from sqlalchemy.exc import SQLAlchemyError
 
+from adapters.embedded.backoff import Backoff
 from adapters.nats import News, NewsDesk
 from adapters.relay import Relay
+from adapters.stopping import pause
 from domain.catalogue import aggregate_topic
 from gateway.bootstrap import Core
+from gateway.errors import OUTAGES
 from gateway.running import stopped_by_signals, together
 from projections import ALL
 from projections.engine import catch_up
@@ -43,15 +45,22 @@ class WakefulProjector:
         desk.subscribe(f"projector-{projector.name}", subjects, self._wake)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set. A database that is away is a pause, not an end."""
+        """Until `stop` is set. What goes wrong here is tried again, and stops no other read model."""
+        backoff = Backoff(first=1.0, ceiling=30.0)
         while not stop.is_set():
             self._woken.clear()
             try:
                 await asyncio.to_thread(catch_up, self._core.engine, self._core.store, self._projector)
-            except SQLAlchemyError as error:
-                logger.warning("{} waits for the database: {}", self._projector.name, error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+            except OUTAGES as outage:
+                logger.warning("{} waits for the database: {}", self._projector.name, outage)
+                await pause(stop, backoff.next_delay())
+            except Exception:
+                logger.exception("{} cannot go on, and tries again", self._projector.name)
+                await pause(stop, backoff.next_delay())
+            else:
+                backoff.reset()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
 
     async def _wake(self, news: Sequence[News]) -> None:
         self._woken.set()

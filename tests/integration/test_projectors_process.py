@@ -1,0 +1,89 @@
+"""The projectors' process: read models follow the log, with news and without, and one that fails stops no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from adapters.embedded.nats_server import EmbeddedNats
+from adapters.nats import NewsDesk
+from adapters.relay import Relay
+from adapters.schema import upgrade
+from gateway.bootstrap import Core, open_core
+from gateway.projectors import WakefulProjector
+from gateway.settings import Settings
+from projections import ALL, workflow_runs
+from projections.status import status, wait_for
+from tests import story
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedNats]:
+    with EmbeddedNats(tmp_path / "nats", tmp_path / "nats.log") as server:
+        yield server
+
+
+@pytest.fixture
+def core(database: str, server: EmbeddedNats, tmp_path: Path) -> Iterator[Core]:
+    upgrade(database)
+    settings = Settings(home=tmp_path, artifacts=tmp_path / "artifacts", database_url=database, nats_url=server.url)
+    with open_core(settings) as core:
+        yield core
+
+
+@asynccontextmanager
+async def running(core: Core) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    desk = NewsDesk(str(core.settings.nats_url))
+    waking = [WakefulProjector(core, projector, desk) for projector in ALL]
+    relay = Relay(str(core.settings.database_url), str(core.settings.nats_url))
+    async with asyncio.TaskGroup() as group:
+        for part in (relay, desk, *waking):
+            group.create_task(part.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+def tell(core: Core) -> int:
+    for aggregate in story.everything():
+        core.store.session(story.ENVELOPE).save(aggregate)
+    return core.store.head()
+
+
+async def come_to(engine: Engine, position: int, *names: str) -> bool:
+    wanted = names or tuple(projector.name for projector in ALL)
+    return await asyncio.to_thread(wait_for, engine, wanted, position, 20.0)
+
+
+async def test_every_read_model_follows_the_log(core: Core):
+    async with running(core):
+        assert await come_to(core.engine, tell(core))
+    with core.engine.connect() as db:
+        assert workflow_runs.counts(db)["completed"] == 1
+    assert {standing.lag for standing in status(core.engine, core.store.head())} == {0}
+
+
+async def test_without_nats_they_follow_it_a_little_later(core: Core, server: EmbeddedNats):
+    server.stop()
+    async with running(core):
+        assert await come_to(core.engine, tell(core))
+
+
+async def test_one_that_cannot_go_on_stops_no_other_and_goes_on_once_it_can(core: Core):
+    with core.engine.begin() as db:
+        workflow_runs.TABLE.drop(db)
+    others = tuple(projector.name for projector in ALL if projector is not workflow_runs.PROJECTOR)
+    async with running(core):
+        head = tell(core)
+        assert await come_to(core.engine, head, *others)
+        assert status(core.engine, head)[0].lag == head
+        with core.engine.begin() as db:
+            workflow_runs.TABLE.create(db)
+        assert await come_to(core.engine, head)
