@@ -27,7 +27,7 @@ def make_patient(jetstream: JetStreamContext) -> None:
             except TimeoutError as error:
                 raise NatsTimeoutError from error
 
-        subscription.fetch = patient_fetch
+        subscription.fetch = patient_fetch  # type: ignore[method-assign]
         return subscription
 
-    jetstream.pull_subscribe = pull_subscribe
+    jetstream.pull_subscribe = pull_subscribe  # type: ignore[method-assign]
