@@ -47,4 +47,4 @@ class EventFeed:
         order = event.notification_id.desc() if newest_first else event.notification_id
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(order).limit(limit)).mappings()
-            return [cloud_event(row) for row in rows]
+            return [cloud_event(dict(row)) for row in rows]

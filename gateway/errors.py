@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from eventsourcing import persistence
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from loguru import logger
 from pydantic import BaseModel, Field
@@ -46,6 +46,10 @@ HINTS = {
 }
 
 
+Answers = dict[int | str, dict[str, Any]]
+"""Answers by status, as FastAPI takes them for an operation's description."""
+
+
 class Fault(BaseModel):
     """One thing wrong with a request."""
 
@@ -62,7 +66,7 @@ class Problem(BaseModel):
     detail: str = Field(examples=["it is at version 4, not 3: read it again, then repeat the change"])
     instance: str = Field(examples=["/v1/preferences/0198c0de-0000-7000-8000-000000000000/annotations"])
     request_id: str = Field(description="Names the request in the server's log")
-    errors: list[Fault] | None = Field(None, description="Every fault of an invalid request")
+    errors: list[Fault] | None = Field(default=None, description="Every fault of an invalid request")
 
 
 class NotCaughtUp(DomainError):
@@ -122,7 +126,7 @@ async def domain_error(request: Request, error: DomainError) -> JSONResponse:
     return problem(request, kebab(type(error).__name__), error.status, str(error))
 
 
-async def invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+async def invalid_request(request: Request, error: ValidationException) -> JSONResponse:
     """A request that does not fit its schema. What was sent is not repeated: it may hold what JSON cannot."""
     faults = [Fault(pointer=_pointer(one["loc"]), detail=_say(one)) for one in error.errors()]
     detail = "the request is not valid: " + "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults[:3])
@@ -157,13 +161,14 @@ def install(app: FastAPI) -> None:
     """Makes the app answer with problems only. Unexpected errors are the middleware's part."""
     app.exception_handler(DomainError)(domain_error)
     app.exception_handler(RequestValidationError)(invalid_request)
+    app.exception_handler(WebSocketRequestValidationError)(invalid_request)
     app.exception_handler(HTTPException)(http_error)
     app.exception_handler(ConcurrentWrite)(contended)
     for outage in OUTAGES:
         app.exception_handler(outage)(database_unavailable)
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def responses(*statuses: int) -> Answers:
     """The problems that an operation may answer with, for its OpenAPI description."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}

@@ -41,7 +41,7 @@ Limit = Annotated[int, Query(ge=1, le=200, description="How many items a page ho
 class Reason(Body):
     """Why; it stays in the history."""
 
-    reason: str = Field("", max_length=2000)
+    reason: str = Field(default="", max_length=2000)
 
 
 NO_REASON = Reason()

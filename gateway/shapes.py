@@ -37,13 +37,18 @@ class PageOf(BaseModel, Generic[Item]):
     position: int = Field(description="The list knows everything up to this position of the log")
 
 
+def page_of(item: type[BaseModel]) -> type[BaseModel]:
+    """The model of a page of such items, for a model that is made at run time."""
+    return PageOf[item]  # type: ignore[valid-type]
+
+
 def model_of(name: str, table: Table, json: Mapping[str, Any] = {}, **more: tuple[Any, Any]) -> type[BaseModel]:
     """The model of a table's rows. `json` says what its jsonb columns hold; `more` are fields beside the columns."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = dict(more)
     for column in table.columns:
         kind = json.get(column.name, column.type.python_type)
         fields[column.name] = (kind | None if column.nullable else kind, ...)
-    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields, **more)
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
 Run = model_of("WorkflowRun", workflow_runs.TABLE, {"agents": list[str], "cast": list[CastMember]})

@@ -12,7 +12,7 @@ from domain.ports import Written
 from gateway.auth import needs
 from gateway.errors import responses
 from gateway.requests import NO_REASON, Commands, Cursor, ExpectedVersion, Limit, Reason, Tag, View, found, viewing
-from gateway.shapes import AdapterEntry, PageOf
+from gateway.shapes import AdapterEntry, page_of
 from gateway.strict import StrictRoute
 from projections import lora_adapters
 from projections.lora_adapters import AdapterState
@@ -22,7 +22,7 @@ Adapters = Annotated[View, Depends(viewing(lora_adapters.PROJECTOR))]
 Name = Annotated[str, Path(max_length=80, examples=["team@1"])]
 
 
-@router.get("", response_model=PageOf[AdapterEntry])
+@router.get("", response_model=page_of(AdapterEntry))
 def list_adapters(
     view: Adapters,
     alias: str | None = None,

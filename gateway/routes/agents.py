@@ -13,9 +13,9 @@ from domain.ports import Written
 from domain.roster import ROSTER_ID
 from domain.text import is_storable
 from gateway.auth import needs
-from gateway.errors import PreconditionRequired, responses
+from gateway.errors import Answers, PreconditionRequired, responses
 from gateway.requests import Commands, CoreOf, Cursor, ExpectedVersion, Limit, Tag, View, found, viewing
-from gateway.shapes import PageOf, RosterRevision
+from gateway.shapes import RosterRevision, page_of
 from gateway.strict import StrictRoute
 from projections import agent_rosters
 
@@ -34,7 +34,7 @@ agents:
     ballot: likelihood
 """
 TEXT = {"schema": {"type": "string"}, "example": EXAMPLE}
-EITHER = {200: {"description": "The revision, or its text", "content": {MEDIA_TYPE: TEXT}}}
+EITHER: Answers = {200: {"description": "The revision, or its text", "content": {MEDIA_TYPE: TEXT}}}
 
 
 async def _yaml(request: Request) -> str:
@@ -75,7 +75,7 @@ def revise_agents(
     return written
 
 
-@router.get("/revisions", response_model=PageOf[RosterRevision])
+@router.get("/revisions", response_model=page_of(RosterRevision))
 def list_revisions(view: Rosters, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
     """Every agents.yaml there was, the newest first."""
     return view.page(agent_rosters.revisions(view.db, cursor, limit))

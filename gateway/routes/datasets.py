@@ -15,30 +15,30 @@ from domain.dataset import Filter
 from domain.errors import AlreadyDone
 from domain.ports import Written
 from gateway.auth import needs
-from gateway.errors import responses
+from gateway.errors import Answers, responses
 from gateway.requests import MAX_POSITION, Commands, CoreOf, Cursor, Limit, Tag, View, found, viewing
-from gateway.shapes import DatasetEntry, PageOf
+from gateway.shapes import DatasetEntry, page_of
 from gateway.strict import Body, StrictRoute
 from projections import datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
 Datasets = Annotated[View, Depends(viewing(datasets.PROJECTOR))]
 MEDIA_TYPE = "application/jsonl"
-FILE = {200: {"description": "One pair a line, in TRL's columns", "content": {MEDIA_TYPE: {}}}}
+FILE: Answers = {200: {"description": "One pair a line, in TRL's columns", "content": {MEDIA_TYPE: {}}}}
 
 
 class PairFilter(Body):
     """Which pairs to take. What was rejected or withdrawn is never taken."""
 
-    min_weight: float = Field(0.0, ge=0, le=1)
-    annotated_only: bool = Field(False, description="Leave out what nobody has settled")
-    runs: tuple[UUID, ...] = Field((), description="Only pairs of these runs; empty: of all")
+    min_weight: float = Field(default=0.0, ge=0, le=1)
+    annotated_only: bool = Field(default=False, description="Leave out what nobody has settled")
+    runs: tuple[UUID, ...] = Field(default=(), description="Only pairs of these runs; empty: of all")
 
 
 class DatasetRequest(Body):
     """The pairs as they stood at a position."""
 
-    position: int | None = Field(None, ge=0, le=MAX_POSITION, description="null: as of now")
+    position: int | None = Field(default=None, ge=0, le=MAX_POSITION, description="null: as of now")
     filter: PairFilter = PairFilter()
 
 
@@ -50,7 +50,7 @@ def request_dataset(body: DatasetRequest, command: Commands) -> Written:
     return command(request, location="/v1/datasets/{id}")
 
 
-@router.get("", response_model=PageOf[DatasetEntry])
+@router.get("", response_model=page_of(DatasetEntry))
 def list_datasets(view: Datasets, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
     """All datasets, the newest first."""
     return view.page(datasets.datasets(view.db, cursor, limit))

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from domain.access import Role
 from gateway.auth import needs
 from gateway.requests import Cursor, Limit, Position, View, viewing
-from gateway.shapes import LogEntry, PageOf
+from gateway.shapes import LogEntry, page_of
 from gateway.strict import StrictRoute
 from projections import interaction_log
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/logs", tags=["logs"], route_class=StrictRoute, de
 Log = Annotated[View, Depends(viewing(interaction_log.PROJECTOR))]
 
 
-@router.get("", response_model=PageOf[LogEntry])
+@router.get("", response_model=page_of(LogEntry))
 def search_logs(
     view: Log,
     workflow: UUID | None = None,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from domain.access import Role
 from domain.events import ActorKind
 from gateway.auth import Who, needs
+from gateway.errors import Answers
 from gateway.health import Check, check, check_all
 from gateway.requests import CoreOf
 from gateway.shapes import PageOf
@@ -20,7 +21,7 @@ from projections.status import Status, status
 open_router = APIRouter(tags=["operations"])
 router = APIRouter(tags=["operations"], dependencies=needs(Role.VIEWER))
 
-PLAIN = {200: {"content": {"text/plain": {}}}}
+PLAIN: Answers = {200: {"content": {"text/plain": {}}}}
 
 
 class Alive(BaseModel):

@@ -17,7 +17,7 @@ from domain.preference import Completion, Pair, Preference, Verdict
 from gateway.auth import needs
 from gateway.errors import responses
 from gateway.requests import Commands, CoreOf, Cursor, ExpectedVersion, Limit, Tag, View, found, viewing
-from gateway.shapes import PageOf, PreferenceHistory, PreferencePair
+from gateway.shapes import PreferenceHistory, PreferencePair, page_of
 from gateway.strict import Body, StrictRoute
 from projections import dpo_annotations
 from projections.dpo_annotations import Standing
@@ -63,7 +63,7 @@ class Edit(Body):
     note: Note = ""
 
 
-@router.get("", response_model=PageOf[PreferencePair])
+@router.get("", response_model=page_of(PreferencePair))
 def list_preferences(
     view: Pairs,
     state: Standing | None = None,

@@ -14,7 +14,7 @@ from domain.access import Role
 from domain.errors import Invalid
 from gateway.auth import Needs, needs
 from gateway.bootstrap import Core
-from gateway.errors import responses
+from gateway.errors import Answers, responses
 from gateway.event_types import event_types
 from gateway.requests import MAX_POSITION, Position
 from gateway.streams import Streams
@@ -22,7 +22,7 @@ from gateway.tail import Wanted
 
 router = APIRouter(prefix="/v1/stream", tags=["stream"])
 
-EVENTS = {
+EVENTS: Answers = {
     200: {
         "description": "Events of the types at /asyncapi.json; `id` is the position",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},

@@ -30,7 +30,7 @@ from gateway.requests import (
     found,
     viewing,
 )
-from gateway.shapes import PageOf, TrainingEntry, TrainingStep
+from gateway.shapes import TrainingEntry, TrainingStep, page_of
 from gateway.strict import Body, StrictRoute
 from projections import training_metrics, training_runs
 
@@ -46,7 +46,7 @@ class TrainingRequest(Body):
 
     dataset_id: UUID
     alias: str = Field(description="The family that the adapter will belong to", examples=["team"])
-    base_model: str | None = Field(None, max_length=200, description="null: the one that Caravan serves")
+    base_model: str | None = Field(default=None, max_length=200, description="null: the one that Caravan serves")
     config: TrainingConfig = Field(default_factory=TrainingConfig)
 
 
@@ -58,7 +58,7 @@ def request_training(body: TrainingRequest, command: Commands, core: CoreOf) -> 
     return command(request, location="/v1/training-runs/{id}")
 
 
-@router.get("", response_model=PageOf[TrainingEntry])
+@router.get("", response_model=page_of(TrainingEntry))
 def list_trainings(
     view: Trainings,
     state: TrainingState | None = None,
@@ -78,7 +78,7 @@ def get_training(run_id: UUID, view: Trainings, tag: Tag) -> dict[str, Any]:
     return run
 
 
-@router.get("/{run_id}/metrics", response_model=PageOf[TrainingStep], responses=responses(404))
+@router.get("/{run_id}/metrics", response_model=page_of(TrainingStep), responses=responses(404))
 def training_curves(
     run_id: UUID,
     view: Curves,

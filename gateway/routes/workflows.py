@@ -15,7 +15,7 @@ from domain.workflow import State, Task
 from gateway.auth import needs
 from gateway.errors import responses
 from gateway.requests import NO_REASON, Commands, Cursor, ExpectedVersion, Limit, Reason, Tag, View, found, viewing
-from gateway.shapes import BallotEntry, LogEntry, PageOf, Run
+from gateway.shapes import BallotEntry, LogEntry, Run, page_of
 from gateway.strict import Body, StrictRoute
 from projections import ballots, interaction_log, workflow_runs
 
@@ -33,8 +33,8 @@ class TaskIn(Body):
     """What the agents are asked. `ref` is your own name for it."""
 
     turns: tuple[Turn, ...] = Field(min_length=1, description="What the user says, in order")
-    ref: str = Field("", max_length=200)
-    category: str = Field("", max_length=200)
+    ref: str = Field(default="", max_length=200)
+    category: str = Field(default="", max_length=200)
 
     def task(self) -> Task:
         return Task(self.turns, self.ref, self.category)
@@ -42,7 +42,7 @@ class TaskIn(Body):
 
 class _Request(Body):
     kind: str = "mutual_ranking"
-    agents: tuple[str, ...] = Field((), description="Who takes part; empty: everybody on the roster")
+    agents: tuple[str, ...] = Field(default=(), description="Who takes part; empty: everybody on the roster")
     max_tokens: MaxTokens = None
 
 
@@ -50,14 +50,14 @@ class WorkflowRequest(_Request):
     """One task for the agents."""
 
     task: TaskIn = Field(examples=[EXAMPLE])
-    batch: str = Field("", max_length=200, description="Groups runs that belong together")
+    batch: str = Field(default="", max_length=200, description="Groups runs that belong together")
 
 
 class BatchRequest(_Request):
     """Several tasks, each for a run of its own."""
 
     tasks: list[TaskIn] = Field(min_length=1, max_length=500, examples=[[EXAMPLE]])
-    batch: str = Field("", max_length=200, description="Groups the runs; empty: a new name is made up")
+    batch: str = Field(default="", max_length=200, description="Groups the runs; empty: a new name is made up")
 
 
 class Batch(BaseModel):
@@ -87,7 +87,7 @@ def start_batch(body: BatchRequest, command: Commands) -> Batch:
     return Batch(batch=batch, runs=written, position=position)
 
 
-@router.get("", response_model=PageOf[Run])
+@router.get("", response_model=page_of(Run))
 def list_workflows(
     view: Runs,
     state: State | None = None,
@@ -116,7 +116,7 @@ def stop_workflow(run_id: UUID, command: Commands, version: ExpectedVersion, bod
     return command(StopWorkflow(run_id, body.reason, version))
 
 
-@router.get("/{run_id}/steps", response_model=PageOf[LogEntry], responses=responses(404))
+@router.get("/{run_id}/steps", response_model=page_of(LogEntry), responses=responses(404))
 def list_steps(run_id: UUID, view: Steps, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
     """The run's model calls, in the order in which they were recorded."""
     found(workflow_runs.find(view.db, run_id), "workflow", run_id)
@@ -124,7 +124,7 @@ def list_steps(run_id: UUID, view: Steps, cursor: Cursor = None, limit: Limit = 
     return view.page(interaction_log.calls(view.db, wanted, cursor, limit, newest_first=False))
 
 
-@router.get("/{run_id}/ballots", response_model=PageOf[BallotEntry], responses=responses(404))
+@router.get("/{run_id}/ballots", response_model=page_of(BallotEntry), responses=responses(404))
 def list_ballots(run_id: UUID, view: Ballots) -> dict[str, Any]:
     """All the run's ballots, those that could not be parsed too."""
     found(workflow_runs.find(view.db, run_id), "workflow", run_id)

@@ -1,0 +1,196 @@
+"""The live stream over real connections: WebSocket and server-sent events, with one cursor for both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import ServerSentEvent, aconnect_sse
+from jsonschema import Draft202012Validator
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from domain.access import Role
+from gateway import streams, tail
+from gateway.asyncapi import asyncapi
+from tests import story
+from tests.integration.gateway.conftest import Gateway
+from tests.integration.gateway.serving import served
+
+
+@pytest.fixture
+def address(gateway: Gateway) -> Iterator[str]:
+    with served(gateway.app) as address:
+        yield address
+
+
+def bearer(gateway: Gateway, role: Role = Role.VIEWER) -> dict[str, str]:
+    return {"Authorization": f"Bearer {gateway.tokens[role]}"}
+
+
+def listening(gateway: Gateway, address: str, query: str = "", **more: Any) -> connect:
+    return connect(f"ws://{address}/v1/stream{query}", additional_headers=bearer(gateway), close_timeout=0.2, **more)
+
+
+async def frames(socket: ClientConnection, count: int) -> list[dict[str, Any]]:
+    async with asyncio.timeout(15):
+        return [json.loads(await socket.recv()) for _ in range(count)]
+
+
+def write(gateway: Gateway, count: int) -> None:
+    """So many events, each of its own aggregate."""
+    for _ in range(count):
+        pair = story.preference(str(random.random()))
+        gateway.core.store.session(story.ENVELOPE).save(pair)
+
+
+async def test_history_and_what_happens_now_come_through_one_websocket(gateway: Gateway, address: str) -> None:
+    gateway.tell(story.roster(), story.completed_run())
+    head = gateway.core.store.head()
+    async with listening(gateway, address, "?after=0") as socket:
+        history = await frames(socket, head)
+        await asyncio.to_thread(write, gateway, 3)
+        live = await frames(socket, 3)
+    assert [frame["position"] for frame in history + live] == list(range(1, head + 4))
+    document = asyncapi("1")
+    for frame in history + live:
+        schema = {"$ref": f"#/components/schemas/{frame['type']}"}
+        Draft202012Validator(document | schema).validate(frame)
+
+
+async def test_a_client_that_comes_and_goes_at_random_gets_each_position_once(gateway: Gateway, address: str) -> None:
+    writing = asyncio.create_task(asyncio.to_thread(write, gateway, 300))
+    seen: list[int] = []
+    while len(seen) < 300:
+        async with listening(gateway, address, f"?after={seen[-1] if seen else 0}") as socket:
+            count = min(random.randint(1, 60), 300 - len(seen))
+            seen += [frame["position"] for frame in await frames(socket, count)]
+            if random.random() < 0.5:
+                socket.transport.abort()
+    await writing
+    assert seen == list(range(1, 301))
+
+
+async def test_only_the_wanted_types_of_the_wanted_run_come(gateway: Gateway, address: str) -> None:
+    gateway.tell(story.roster(), story.completed_run(), story.stopped_run())
+    async with listening(
+        gateway, address, f"?after=0&workflow={story.RUN}&types=workflow.started,preference"
+    ) as socket:
+        got = await frames(socket, 2)
+    assert [(frame["type"], frame["subject"]) for frame in got] == [("workflow.started", str(story.RUN))] * 2
+
+
+async def test_a_stranger_is_refused_before_the_handshake_ends(address: str) -> None:
+    for headers in ({}, {"Authorization": "Bearer crv_wrong"}, {"Authorization": "Basic eDp5"}):
+        for path in ("/v1/stream", "/v1/workflows", "/nothing"):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://{address}{path}", additional_headers=headers)
+            assert refused.value.response.status_code == 401
+            assert json.loads(refused.value.response.body or b"")["type"] == "urn:caravan:problem:unauthorized"
+
+
+async def test_a_token_in_the_address_is_no_token(gateway: Gateway, address: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://{address}/v1/stream?token={gateway.tokens[Role.ADMIN]}")
+    assert refused.value.response.status_code == 401
+
+
+async def test_a_browser_brings_its_token_as_a_subprotocol_that_is_not_echoed(gateway: Gateway, address: str) -> None:
+    protocols: Any = ["caravan.v1", f"bearer.{gateway.tokens[Role.VIEWER]}"]
+    gateway.tell(story.roster())
+    async with connect(f"ws://{address}/v1/stream?after=0", subprotocols=protocols) as socket:
+        assert socket.subprotocol == "caravan.v1"
+        assert len(await frames(socket, 2)) == 2
+
+
+async def test_a_bad_query_is_refused_with_a_reason(gateway: Gateway, address: str) -> None:
+    async with httpx.AsyncClient(headers=bearer(gateway)) as client:
+        for query in ("?after=99", "?after=-1", "?after=x", "?types=nothing", "?workflow=7"):
+            with pytest.raises(InvalidStatus) as refused:
+                await listening(gateway, address, query)
+            assert refused.value.response.status_code == 422, query
+            answer = await client.get(f"http://{address}/v1/stream{query}")
+            assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+            assert json.loads(refused.value.response.body or b"")["detail"] == answer.json()["detail"]
+
+
+async def test_a_client_that_does_not_read_is_closed_with_a_code_that_says_so(
+    gateway: Gateway, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "QUEUE", 5)
+    monkeypatch.setattr(streams, "SEND_SECONDS", 1.0)
+    async with listening(gateway, address, max_queue=1, ping_interval=None) as socket:
+        socket.transport.pause_reading()
+        await asyncio.sleep(0.3)
+        big = story.preference("big")
+        big.annotate(story.Verdict.ACCEPTED, "x" * 4_000_000, at=story.at(1))
+        gateway.core.store.session(story.ENVELOPE).save(big)
+        await asyncio.to_thread(write, gateway, 20)
+        await asyncio.sleep(2)
+        socket.transport.resume_reading()
+        with pytest.raises(ConnectionClosed) as closed:
+            await frames(socket, 1000)
+    assert closed.value.rcvd
+    assert closed.value.rcvd.code == 4429
+    assert "after=" in closed.value.rcvd.reason
+
+
+async def test_a_stream_ends_when_its_token_is_revoked(gateway: Gateway, address: str) -> None:
+    async with listening(gateway, address) as socket:
+        gateway.core.tokens.revoke("viewer")
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 5)
+    assert closed.value.rcvd
+    assert closed.value.rcvd.code == 4401
+
+
+async def test_a_quiet_stream_beats(gateway: Gateway, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(tail, "IDLE_SECONDS", 0.1)
+    gateway.tell(story.roster())
+    async with listening(gateway, address, "?after=1") as socket:
+        got = await frames(socket, 2)
+    assert got[0]["position"] == 2
+    assert got[1] == {"type": "heartbeat", "position": 2}
+
+
+async def sse(client: httpx.AsyncClient, url: str, count: int, **headers: str) -> list[ServerSentEvent]:
+    found: list[ServerSentEvent] = []
+    async with asyncio.timeout(15), aconnect_sse(client, "GET", url, headers=headers) as source:
+        async for event in source.aiter_sse():
+            found.append(event)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_server_sent_events_resume_where_the_browser_left_off(gateway: Gateway, address: str) -> None:
+    gateway.tell(story.roster(), story.completed_run())
+    head = gateway.core.store.head()
+    async with httpx.AsyncClient(headers=bearer(gateway)) as client:
+        url = f"http://{address}/v1/stream?after=0"
+        first = await sse(client, url, 4)
+        rest = await sse(client, url, head - 4, **{"Last-Event-ID": first[-1].id})
+    assert [int(event.id) for event in first + rest] == list(range(1, head + 1))
+    assert [event.event for event in first + rest] == [event.json()["type"] for event in first + rest]
+    assert first[0].event == "agent_roster.revised"
+
+
+async def test_server_sent_events_end_with_a_reason(gateway: Gateway, address: str) -> None:
+    async with httpx.AsyncClient(headers=bearer(gateway)) as client:
+        listening = asyncio.create_task(sse(client, f"http://{address}/v1/stream", 1))
+        await asyncio.sleep(0.5)
+        gateway.core.tokens.revoke("viewer")
+        (event,) = await listening
+    assert (event.event, event.json()["code"]) == ("ended", 4401)
+
+
+async def test_the_server_does_not_say_what_it_is(gateway: Gateway, address: str) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"http://{address}/health/live")
+    assert "server" not in answer.headers
