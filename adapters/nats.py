@@ -15,6 +15,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from faststream import AckPolicy as Acknowledging
+from faststream import StreamMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from loguru import logger
 from nats.errors import Error as NatsError
@@ -179,6 +180,7 @@ class NewsDesk:
                 config=each.consumer(),
                 pull_sub=PullSub(batch_size=each.batch, timeout=FETCH_SECONDS, batch=True),
                 ack_policy=Acknowledging.MANUAL,
+                decoder=_undecoded,
             )
             subscriber(_consumer(each))
         return broker
@@ -199,6 +201,11 @@ def _consumer(subscription: _Subscription) -> Callable[[NatsMessage], Awaitable[
             await message.ack()
 
     return consume
+
+
+async def _undecoded(message: StreamMessage[Any]) -> Any:
+    """FastStream would parse every payload, only for us to do it again."""
+    return message.raw_message
 
 
 def _news(payload: bytes) -> News | None:
