@@ -18,11 +18,9 @@ from adapters.event_store import PostgresEventStore
 from adapters.tokens import ApiTokens
 from commands.bus import CommandBus
 from commands.handlers import handlers
+from commands.policies.kinds import KINDS
 from domain.ports import DatasetFiles
 from gateway.settings import Settings
-
-KINDS = frozenset({"mutual_ranking"})
-"""The kinds of runs that a worker can play."""
 
 
 @dataclass(frozen=True, slots=True)

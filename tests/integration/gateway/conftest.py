@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -62,39 +63,51 @@ def migrated(embedded_postgres: EmbeddedPostgres) -> str:
     return name
 
 
-@pytest.fixture
-def database(embedded_postgres: EmbeddedPostgres, migrated: str) -> Iterator[str]:
-    """The URL of an upgraded database of the test's own."""
-    name = sql.Identifier(f"test_{uuid4().hex}")
-    with psycopg.connect(embedded_postgres.url(), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(migrated)))
-        yield embedded_postgres.url(name.as_string().strip('"'))
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+@contextmanager
+def copied(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """The URL of a copy of that database."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        yield postgres.url(name)
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture
-def core(database: str, tmp_path: Path) -> Iterator[Core]:
-    home = tmp_path / "home"
+@contextmanager
+def opened(database_url: str, folder: Path) -> Iterator[Gateway]:
+    """A gateway on that database, with its files in that folder. NATS and the model server are away."""
+    home = folder / "home"
     home.mkdir()
     settings = Settings(
-        database_url=database,
+        database_url=database_url,
         nats_url="nats://127.0.0.1:1",
         model_url="http://127.0.0.1:1/v1",
         home=home,
-        artifacts=tmp_path / "artifacts",
+        artifacts=folder / "artifacts",
         max_body_bytes=65_536,
     )
     with open_core(settings) as core:
-        yield core
+        yield Gateway(core)
 
 
 @pytest.fixture
-def gateway(core: Core) -> Gateway:
-    return Gateway(core)
+def gateway(embedded_postgres: EmbeddedPostgres, migrated: str, tmp_path: Path) -> Iterator[Gateway]:
+    with copied(embedded_postgres, migrated) as url, opened(url, tmp_path) as gateway:
+        yield gateway
 
 
 @pytest.fixture
 def told(gateway: Gateway) -> Gateway:
-    """A gateway after the whole story."""
+    """A gateway after the whole story, to be changed."""
     gateway.tell()
     return gateway
+
+
+@pytest.fixture(scope="module")
+def library(
+    embedded_postgres: EmbeddedPostgres, migrated: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A gateway after the whole story that all tests of a module share: only to be read."""
+    with copied(embedded_postgres, migrated) as url, opened(url, tmp_path_factory.mktemp("library")) as gateway:
+        gateway.tell()
+        yield gateway

@@ -8,8 +8,10 @@ import time
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 
 from domain.access import Role
+from gateway import requests
 from tests import story
 from tests.integration.gateway.conftest import AGENTS, Gateway
 
@@ -191,7 +193,10 @@ async def test_a_read_after_a_write_waits_for_the_read_model(gateway: Gateway) -
     assert answer.json()["position"] >= position
 
 
-async def test_a_read_model_that_does_not_come_is_told_as_503(gateway: Gateway) -> None:
+async def test_a_read_model_that_does_not_come_is_told_as_503(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "CATCH_UP_SECONDS", 0.3)
     async with gateway.client() as client:
         position = (await client.post("/v1/preferences", json=PAIR)).json()["position"]
         answer = await client.get("/v1/preferences", params={"after": position})

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from domain.access import Role
-from gateway.routes import preferences
+from projections import dpo_annotations
 from tests import story
 from tests.integration.gateway.conftest import Gateway
 
@@ -60,8 +60,8 @@ BAD_ADDRESSES = [
 ]
 
 
-async def test_a_bad_address_is_told_in_the_callers_terms(gateway: Gateway) -> None:
-    async with gateway.client() as client:
+async def test_a_bad_address_is_told_in_the_callers_terms(library: Gateway) -> None:
+    async with library.client() as client:
         for method, path, status, kind in BAD_ADDRESSES:
             assert_problem(await client.request(method, path), status, kind)
 
@@ -73,7 +73,7 @@ async def test_every_fault_of_a_body_is_told_with_its_place(gateway: Gateway) ->
     assert {fault["pointer"] for fault in problem["errors"]} == {"/task/turns", "/max_tokens", "/more"}
 
 
-UNSTORABLE = [
+UNSTORABLE: list[str | bytes] = [
     json.dumps(body("a\x00b")),
     json.dumps(body("a\ud800b")),
     json.dumps(body("x")).replace('"x"', "NaN"),
@@ -119,7 +119,7 @@ async def test_a_defect_of_ours_tells_nothing_but_the_request_id(
     def explode(*_: object) -> None:
         raise RuntimeError("secret password 1234")
 
-    monkeypatch.setattr(preferences.dpo_annotations, "pairs", explode)
+    monkeypatch.setattr(dpo_annotations, "pairs", explode)
     async with gateway.client() as client:
         answer = await client.get("/v1/preferences", headers={"X-Request-Id": "find-me"})
     problem = assert_problem(answer, 500, "internal-error")

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from domain.access import Role
+from domain.preference import Verdict
 from gateway import streams, tail
 from gateway.asyncapi import asyncapi
 from tests import story
@@ -128,7 +129,7 @@ async def test_a_client_that_does_not_read_is_closed_with_a_code_that_says_so(
         socket.transport.pause_reading()
         await asyncio.sleep(0.3)
         big = story.preference("big")
-        big.annotate(story.Verdict.ACCEPTED, "x" * 4_000_000, at=story.at(1))
+        big.annotate(Verdict.ACCEPTED, "x" * 4_000_000, at=story.at(1))
         gateway.core.store.session(story.ENVELOPE).save(big)
         await asyncio.to_thread(write, gateway, 20)
         await asyncio.sleep(2)

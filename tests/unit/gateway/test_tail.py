@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway import tail as tails
+from gateway.errors import OUTAGES
 from gateway.tail import Tail, TooSlow, Wanted
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -165,7 +166,7 @@ async def test_the_tail_goes_on_where_it_was_after_an_outage(monkeypatch: pytest
         def page(self, *args: Any, **more: Any) -> Sequence[Mapping[str, Any]]:
             if self.failures:
                 self.failures -= 1
-                raise tails.OUTAGES[0]("gone")
+                raise OUTAGES[0]("gone")
             return super().page(*args, **more)
 
     monkeypatch.setattr(tails, "OUTAGE_SECONDS", 0.01)
