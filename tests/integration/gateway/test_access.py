@@ -24,7 +24,7 @@ TASK = {"task": {"turns": ["Why is the sky blue?"]}}
 def routes(gateway: Gateway) -> list[tuple[str, str, RouteContext]]:
     """Every method of every path of the app; WebSockets are tried in test_streams."""
     return [
-        (method, route.path.replace("{", "").replace("}", ""), route)
+        (method, str(route.path).replace("{", "").replace("}", ""), route)
         for route in iter_route_contexts(gateway.app.routes)
         for method in route.methods or ()
     ]
