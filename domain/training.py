@@ -52,10 +52,10 @@ class TrainingConfig:
     tokens; `max_pairs` takes the pairs that weigh most. `precision`: `bf16` or `fp32`.
     """
 
-    steps: int = 16
+    steps: int = 24
     batch_size: int = 4
     gradient_accumulation: int = 1
-    learning_rate: float = 2e-4
+    learning_rate: float = 5e-4
     beta: float = 0.1
     max_length: int = 256
     lora_rank: int = 8

@@ -31,28 +31,28 @@ from projections.lookups import PromotedAdapters, RosterRevisions, UnattendedWor
 async def work(core: Core) -> None:
     """Plays workflow runs, proposes the pairs that their ballots make, and builds datasets."""
     settings, store = core.settings, core.store
-    actor = Actor("worker", ActorKind.AUTOMATION)
     presence, worker = Presence(core.engine), _own_name("worker")
+    agents = CamelAgents(
+        embedded_url=settings.embedded_model_url,
+        embedded_key=str(settings.model_key),
+        tokenizer_file=_if_there(settings.base_model_dir / "tokenizer.json"),
+        secrets=os.environ,
+    )
     runs = RunWorkflow(
         log=store,
         execute=core.bus.execute,
         kinds=KINDS,
-        agents=CamelAgents(
-            embedded_url=settings.embedded_model_url,
-            embedded_key=str(settings.model_key),
-            tokenizer_file=_if_there(settings.base_model_dir / "tokenizer.json"),
-            secrets=os.environ,
-        ),
+        agents=agents,
         rosters=RosterRevisions(store),
         adapters=PromotedAdapters(core.engine, store),
         workers=presence,
         worker=worker,
-        actor=actor,
+        actor=_automation("worker"),
         slots=asyncio.Semaphore(settings.concurrent_runs),
     )
     policies = [
-        ProposePairs(store, core.bus.execute, BradleyTerry(), actor).policy,
-        BuildDataset(store, core.dataset_files, core.bus.execute, actor).policy,
+        ProposePairs(store, core.bus.execute, BradleyTerry(), _automation("policy:propose-pairs")).policy,
+        BuildDataset(store, core.dataset_files, core.bus.execute, _automation("policy:build-dataset")).policy,
     ]
     unattended = UnattendedWork(core.engine, store, presence)
     desk = _desk(core)
@@ -65,12 +65,13 @@ async def work(core: Core) -> None:
             Sweep(unattended.runs_without_worker, runs.offer).run(stop),
             desk.run(stop),
         )
+    await agents.close()
 
 
 async def train(core: Core) -> None:
     """Runs the training runs, one at a time."""
     settings, store = core.settings, core.store
-    actor = Actor("trainer", ActorKind.AUTOMATION)
+    actor = _automation("trainer")
     presence, worker = Presence(core.engine), _own_name("trainer")
     trainings = RunTraining(
         log=store,
@@ -116,6 +117,10 @@ def _offering(offer: Callable[[UUID], None]) -> Callable[[Sequence[News]], Job]:
 
 def _desk(core: Core) -> NewsDesk:
     return NewsDesk(str(core.settings.nats_url))
+
+
+def _automation(subject: str) -> Actor:
+    return Actor(subject, ActorKind.AUTOMATION)
 
 
 def _if_there(file: Path) -> Path | None:

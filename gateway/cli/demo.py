@@ -108,10 +108,10 @@ def _tell(api: Api, tasks: list[dict[str, Any]], began: float) -> Story:
     console.rule("[bold]5 of 6 · DPO trains a LoRA adapter on them")
     training = start_training(api, dataset["dataset_id"], ALIAS, {})
     with progress_bar() as bar:
-        training = wait_for_training(api, training["training_id"], bar)
+        training = wait_for_training(api, training["run_id"], bar)
     first_failure(training)
 
-    adapter = training["adapter"]
+    adapter = training["adapter_name"]
     console.rule(f"[bold]6 of 6 · {adapter} is promoted, and the next run uses it")
     api.post(f"/v1/adapters/{adapter}/promote", {"reason": "the demo's own adapter"})
     answer = _first_answer(api, adapter)
@@ -122,7 +122,7 @@ def _tell(api: Api, tasks: list[dict[str, Any]], began: float) -> Story:
         pairs=len(pairs),
         dataset_id=dataset["dataset_id"],
         dataset_sha256=dataset["sha256"],
-        dataset_position=dataset["position"],
+        dataset_position=dataset["as_of"],
         loss_before=training["loss_before"],
         loss_after=training["loss_after"],
         adapter=adapter,

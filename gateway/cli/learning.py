@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 from rich.progress import Progress
 
+from domain.training import TrainingConfig
 from gateway.cli.client import Api, ApiError, Json, open_api
 from gateway.cli.follow import patiently
 from gateway.cli.output import AsJson, plain_errors, show
@@ -22,8 +23,9 @@ app.add_typer(dataset, name="dataset")
 app.add_typer(adapters, name="adapters")
 
 PREFERENCE = ("preference_id", "chosen_agent", "rejected_agent", "probability", "verdict", "weight", "version")
-DATASET = ("dataset_id", "state", "pairs", "annotated", "position", "sha256")
-ADAPTER = ("name", "state", "in_use", "base_model", "pairs", "dataset_position")
+DATASET = ("dataset_id", "state", "pairs", "annotated", "as_of", "sha256")
+ADAPTER = ("name", "state", "in_use", "registered_at", "reason")
+DEFAULTS = TrainingConfig()
 OVER = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -82,8 +84,8 @@ def datasets(as_json: AsJson = False) -> None:
 def train(
     alias: Annotated[str, typer.Argument(help="The family that the adapter belongs to, e.g. team.")],
     dataset_id: Annotated[UUID | None, typer.Option("--dataset", help="A dataset; a new one by default.")] = None,
-    steps: int = 16,
-    learning_rate: float = 2e-4,
+    steps: int = DEFAULTS.steps,
+    learning_rate: float = DEFAULTS.learning_rate,
     seed: int = 0,
     wait: bool = True,
     as_json: AsJson = False,
@@ -96,7 +98,7 @@ def train(
         run = start_training(api, data, alias, config)
         if wait:
             with progress_bar() as bar:
-                run = wait_for_training(api, run["training_id"], bar)
+                run = wait_for_training(api, run["run_id"], bar)
     show(run, as_json)
     if run["state"] in ("failed", "cancelled"):
         raise typer.Exit(1)
