@@ -111,6 +111,19 @@ def test_a_client_that_comes_and_goes_at_random_gets_each_position_once(
         tails.PAGE = original
 
 
+async def test_what_happens_between_history_and_the_live_end_is_not_lost() -> None:
+    log = Log()
+    log.append(2)
+    async with asyncio.timeout(10), running(log) as tail, aclosing(tail.follow(Wanted(), 0)) as frames:
+        # The client holds its last piece of history while the tail moves past what it has not read yet.
+        seen = [await anext(frames), await anext(frames)]
+        log.append(3)
+        await asyncio.sleep(0.05)
+        while len(seen) < 5:
+            seen.append(await anext(frames))
+    assert [frame.position for frame in seen if frame] == log.positions()
+
+
 async def test_without_a_position_a_client_hears_only_what_is_new() -> None:
     log = Log()
     log.append(5)
