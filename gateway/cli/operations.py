@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from adapters.agents_yaml import AgentsYaml
 from adapters.embedded import record
 from gateway.bootstrap import open_core
 from gateway.cli.client import ApiError, open_api
@@ -66,6 +67,14 @@ def show_agents(revision: int | None = None) -> None:
     with plain_errors():
         text = open_api(Settings()).send("GET", path, headers={"Accept": YAML}).text
     typer.echo(text, nl=False)
+
+
+@agents.command("validate")
+def validate_agents(file: Path) -> None:
+    """Say what is wrong with a file, without making it a revision."""
+    with plain_errors():
+        names = [agent.name for agent in AgentsYaml().parse(file.read_text(encoding="utf-8"))]
+    console.print(f"{len(names)} agents: {', '.join(names)}")
 
 
 @agents.command("apply")
