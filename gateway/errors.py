@@ -187,6 +187,14 @@ def _pointer(location: Iterable[int | str]) -> str:
 
 
 def _say(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "json_invalid":
-        return f"is not valid JSON: {fault.get('ctx', {}).get('error', fault['msg'])}"
-    return str(fault["msg"]).removeprefix("Value error, ")
+    match fault["type"]:
+        case "json_invalid":
+            return f"is not valid JSON: {fault['ctx']['error']}"
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "is not known here; remove it, or mend its spelling"
+        case "model_attributes_type" if isinstance(fault["input"], bytes):
+            return "must be sent as Content-Type: application/json"
+        case _:
+            return str(fault["msg"]).removeprefix("Value error, ")

@@ -99,7 +99,7 @@ async def test_what_no_database_could_hold_is_refused(gateway: Gateway) -> None:
 async def test_a_body_that_is_no_json_is_told_so(gateway: Gateway) -> None:
     async with gateway.client() as client:
         answer = await client.post("/v1/preferences", content=b"prompt=x", headers={"Content-Type": "text/plain"})
-        assert_problem(answer, 422, "invalid-request")
+        assert "Content-Type: application/json" in assert_problem(answer, 422, "invalid-request")["detail"]
 
 
 async def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(gateway: Gateway) -> None:
