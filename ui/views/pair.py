@@ -31,7 +31,7 @@ def show_pair(id: str, run: str | None) -> None:
             _open(following, run)
     _prompt(pair)
     _standing(pair)
-    editing = st.toggle("Edit the texts", key=f"edit-{id}", **needs(Role.ANNOTATOR))
+    editing = st.toggle("Edit the texts", key="edit", bind="query-params", **needs(Role.ANNOTATOR))
     # The version in the name: a press on a button that showed another version meets nothing, and changes nothing.
     form = Once(f"annotate-{id}-{pair['version']}")
     body = _edit(form, pair) if editing else _verdict(form, pair)

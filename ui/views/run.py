@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -17,42 +18,47 @@ from ui.troubles import live
 from ui.views.call import show_call
 
 LIVE_STATES = ("requested", "running")
-PARTS = ("Answers", "Steps", "Ballots", "Pairs")
+PAIRS_SECONDS = 10.0
 
 
 def show_run(id: str) -> None:
     """The run's page. While it works, it is drawn again every second."""
     run = api().one("workflows", id)
     st.title(plain(brief(run["task"], 100)))
-    live(lambda: _draw(id), going=run["state"] in LIVE_STATES)
-
-
-def _draw(id: str) -> bool:
-    run = api().one("workflows", id)
-    going = run["state"] in LIVE_STATES
-    _head(run, going)
-    steps = api().every("workflows", id, "steps")
+    live(lambda: _head(api().one("workflows", id)), going=_going(run))
     part = st.segmented_control(
-        "Show", PARTS, default=PARTS[0], required=True, key="part", bind="query-params", label_visibility="collapsed"
+        "Show",
+        list(PARTS),
+        default="Answers",
+        required=True,
+        key="part",
+        bind="query-params",
+        label_visibility="collapsed",
     )
-    match part:
-        case "Steps":
-            _steps(steps)
-        case "Ballots":
-            _ballots(id, steps)
-        case "Pairs":
-            _pairs(id)
-        case _:
-            _answers(steps, going)
-    return going
+    live(lambda: _part(id, part), going=_going(run))
 
 
-def _head(run: Json, going: bool) -> None:
+def _going(run: Json) -> bool:
+    """Whether more is to come. The pairs of a run follow after its end."""
+    if run["state"] in LIVE_STATES:
+        return True
+    finished = moment(run["finished_at"])
+    return finished is not None and (datetime.now(UTC) - finished).total_seconds() < PAIRS_SECONDS
+
+
+def _part(id: str, part: str) -> bool:
+    run = api().one("workflows", id)
+    PARTS[part](run, api().every("workflows", id, "steps"))
+    return _going(run)
+
+
+def _head(run: Json) -> bool:
     with st.container(horizontal=True, vertical_alignment="center"):
         state_badge(run["state"])
         kind = run["kind"].replace("_", " ")
         st.caption(f"{plain(kind)} · agents.yaml revision {run['roster_revision']} · by {plain(run['actor'])}")
-        _stop(run, going)
+        if run["state"] in LIVE_STATES:
+            _stop(run["run_id"])
     if run["reason"]:
         st.warning(plain(run["reason"]), icon=":material/info:")
     tokens = f"{run['input_tokens']:,} in, {run['output_tokens']:,} out"
@@ -66,15 +72,13 @@ def _head(run: Json, going: bool) -> None:
     )
     if run["cast"]:
         st.caption(plain(", ".join(f"{one['agent']} on {one['adapter'] or 'the base model'}" for one in run["cast"])))
+    return _going(run)
 
 
-def _stop(run: Json, going: bool) -> None:
-    if not going:
-        return
-    form = Once(f"stop-{run['run_id']}")
-    if st.button("Stop", icon=":material/stop:", key=form.widget("go"), **needs(Role.OPERATOR)) and form.send(
-        "POST", "workflows", run["run_id"], "stop", body={"reason": ""}
-    ):
+def _stop(id: str) -> None:
+    form = Once(f"stop-{id}")
+    pressed = st.button("Stop", icon=":material/stop:", key=form.widget("go"), **needs(Role.OPERATOR))
+    if pressed and form.send("POST", "workflows", id, "stop", body={"reason": ""}):
         st.rerun()
 
 
@@ -85,10 +89,11 @@ def _time(run: Json) -> str:
     return span(((finished or datetime.now(UTC)) - started).total_seconds())
 
 
-def _answers(steps: list[Json], going: bool) -> None:
+def _answers(run: Json, steps: list[Json]) -> None:
     answers = [step for step in steps if step["phase"] == "answer"]
     if not answers:
-        st.info("The first answers arrive in a moment." if going else "The run ended before anybody had answered.")
+        working = run["state"] in LIVE_STATES
+        st.info("The first answers arrive in a moment." if working else "The run ended before anybody had answered.")
         return
     for turn in sorted({step["n"] for step in answers}):
         in_turn = [step for step in answers if step["n"] == turn]
@@ -110,7 +115,7 @@ def _answer(step: Json) -> None:
     st.caption(f"{plain(step['adapter'] or step['model'])} · {tokens} in {span(step['latency'])}{cut}")
 
 
-def _steps(steps: list[Json]) -> None:
+def _steps(_run: Json, steps: list[Json]) -> None:
     columns: Columns = {
         "recorded_at": when("Recorded"),
         "agent": "Agent",
@@ -129,9 +134,9 @@ def _steps(steps: list[Json]) -> None:
         st.caption("Choose a row to read the whole call.")
 
 
-def _ballots(id: str, steps: list[Json]) -> None:
+def _ballots(run: Json, steps: list[Json]) -> None:
     authors = {step["step_id"]: step["agent"] for step in steps}
-    ballots = [_ballot(ballot, authors) for ballot in api().all("workflows", id, "ballots")]
+    ballots = [_ballot(ballot, authors) for ballot in api().all("workflows", run["run_id"], "ballots")]
     columns: Columns = {
         "recorded_at": when("Cast"),
         "judge": "Judge",
@@ -155,7 +160,8 @@ def _ballot(ballot: Json, authors: dict[str, str]) -> Json:
     return ballot | {"better": better, "worse": worse}
 
 
-def _pairs(id: str) -> None:
+def _pairs(run: Json, _steps: list[Json]) -> None:
+    id = run["run_id"]
     pairs = api().every("preferences", run=id)
     columns: Columns = {
         "chosen_agent": "Better",
@@ -172,3 +178,12 @@ def _pairs(id: str) -> None:
         sure = number(max(pair["probability"] for pair in pairs) * 100, 0)
         st.caption(f"{count(len(pairs), 'pair')}; the ballots are surest of one at {sure} %.")
         link("annotate", "Annotate these pairs", run=id)
+
+
+PARTS: dict[str, Callable[[Json, list[Json]], None]] = {
+    "Answers": _answers,
+    "Steps": _steps,
+    "Ballots": _ballots,
+    "Pairs": _pairs,
+}
+"""What can be shown of a run and its steps."""
