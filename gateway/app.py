@@ -51,9 +51,9 @@ def create_app(core: Core) -> FastAPI:
     app.state.registry = registry = CollectorRegistry()
     registry.register(WorkMetrics(core.engine, core.feed.head))
 
-    app.include_router(ops.open_router)
     for module in (workflows, logs, preferences, datasets, training, adapters, agents, audit, stream, ops):
         app.include_router(module.router)
+    app.include_router(ops.open_router)
     _add_documents(app)
     _check_roles(app)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -11,6 +12,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 code { font-family: ui-monospace, monospace } h2 { margin-top: 2.5rem; text-transform: capitalize }
 details { border: 1px solid #ddd; border-radius: 6px; margin: .4rem 0; padding: .4rem .8rem }
 summary { cursor: pointer } .method { display: inline-block; min-width: 4.5rem; font-weight: 600 }
+pre { background: #f6f6f6; padding: .6rem; overflow-x: auto; font-size: .85em }
 table { border-collapse: collapse } td { border-top: 1px solid #eee; padding: .2rem .8rem .2rem 0; vertical-align: top }
 """
 
@@ -29,22 +31,33 @@ def reference(openapi: dict[str, Any]) -> str:
 
 def _sections(openapi: dict[str, Any]) -> Iterator[str]:
     sections: dict[str, list[str]] = {}
+    schemas = openapi["components"]["schemas"]
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
-            sections.setdefault(operation["tags"][0], []).append(_operation(method, path, operation))
+            sections.setdefault(operation["tags"][0], []).append(_operation(method, path, operation, schemas))
     for name, operations in sections.items():
         yield f"<h2>{escape(name)}</h2>{''.join(operations)}"
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
     rows = [
         (parameter["name"], parameter["in"], parameter.get("description", ""))
         for parameter in operation.get("parameters", ())
     ]
     rows += [(status, "answer", answer["description"]) for status, answer in operation["responses"].items()]
     cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    role = operation.get("x-required-role", "nobody: it is open")
     return (
         f'<details><summary><span class="method">{method.upper()}</span> <code>{escape(path)}</code> '
-        f"{escape(operation['summary'])}</summary><p>{escape(operation.get('description', ''))}</p>"
-        f"<table>{cells}</table></details>"
+        f"{escape(operation['summary'])}</summary><p>{escape(operation['description'])} Needs: {escape(role)}.</p>"
+        f"{''.join(_bodies(operation, schemas))}<table>{cells}</table></details>"
     )
+
+
+def _bodies(operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        schema = content["schema"]
+        for variant in schema.get("oneOf", [schema]):
+            known = schemas.get(variant.get("$ref", "").rpartition("/")[2], variant)
+            text = content.get("example") or json.dumps(known.get("properties", known), indent=2, ensure_ascii=False)
+            yield f"<p>Body, {escape(media_type)}:</p><pre>{escape(text)}</pre>"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
-from gateway.auth import OPEN_PATHS
+from gateway.auth import OPEN_PATHS, needed_role
 from gateway.errors import Problem, responses
 
 COMMANDS = frozenset({"post", "put", "delete"})
@@ -31,6 +32,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _complete(path, method, operation)
+        for route in iter_route_contexts(app.routes):
+            for method in route.methods or ():
+                if role := needed_role(route):
+                    document["paths"].get(route.path, {}).get(method.lower(), {})["x-required-role"] = role.value
         app.openapi_schema = document
     return app.openapi_schema
 
