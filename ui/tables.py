@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
@@ -33,14 +34,37 @@ def sheet(items: Sequence[Json], columns: Columns, key: str, empty: str) -> None
         st.info(empty, icon=":material/lightbulb:")
 
 
-def table(items: Sequence[Json], columns: Columns, key: str, empty: str) -> Json | None:
-    """The same, but its rows can be chosen. Returns the chosen item."""
+def table(items: Sequence[Json], columns: Columns, id: str, empty: str, keep: str | None = None) -> Json | None:
+    """The same, but its rows can be chosen. Returns the chosen item.
+
+    `id` is the field that tells items apart. `keep` names the parameter of the address that holds the chosen one, so
+    that it is still open after a reload.
+    """
     if not items:
         st.info(empty, icon=":material/lightbulb:")
         return None
-    event = st.dataframe(**_drawn(items, columns), on_select="rerun", selection_mode="single-row", key=key)
-    chosen = event.selection.rows
-    return items[chosen[0]] if chosen and chosen[0] < len(items) else None
+    ids = [str(item[id]) for item in items]
+    kept = st.query_params.get(keep) if keep else None
+    event = st.dataframe(
+        **_drawn(items, columns),
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [ids.index(kept)]}} if kept in ids else None,
+        # Other items make another table: a click on a row of the former one must not open what has moved there.
+        key=f"{id}.{uuid5(NAMESPACE_OID, ' '.join(ids))}",
+    )
+    rows = event.selection.rows
+    chosen = items[rows[0]] if rows else None
+    if keep:
+        _keep(keep, str(chosen[id]) if chosen else None)
+    return chosen
+
+
+def _keep(parameter: str, value: str | None) -> None:
+    if value is None:
+        st.query_params.pop(parameter, None)
+    elif st.query_params.get(parameter) != value:
+        st.query_params[parameter] = value
 
 
 def pager(page: Page, parameter: str = "cursor") -> None:

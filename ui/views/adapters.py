@@ -14,9 +14,9 @@ from ui.texts import ago, plain
 
 PASSPORT = {
     "sha256": "SHA-256 of the weights",
-    "base_model": "Base model",
-    "base_sha256": "SHA-256 of the base’s weights",
     "dataset_sha256": "SHA-256 of the dataset",
+    "base_sha256": "SHA-256 of the base’s weights",
+    "base_model": "Base model",
     "position": "As of position",
 }
 
@@ -40,7 +40,7 @@ def page() -> None:
     }
     items = [one | {"state": _standing(one), "pairs": one["passport"]["pairs"]} for one in adapters.items]
     empty = "No adapter yet. A training makes one: start it under Training."
-    if chosen := table(items, columns, "adapters", empty):
+    if chosen := table(items, columns, "name", empty):
         open_here(adapter=chosen["name"])
     pager(adapters)
 
@@ -60,9 +60,11 @@ def _show(adapter: Json) -> None:
     st.subheader("Passport")
     config = passport["config"]
     facts({"Pairs": f"{passport['pairs']:,}", "Steps": str(config["steps"]), "Seed": str(config["seed"])})
-    for field, title in PASSPORT.items():
-        st.caption(title)
-        st.code(str(passport[field]), language=None)
+    places = st.columns(2)
+    for index, (field, title) in enumerate(PASSPORT.items()):
+        with places[index % 2]:
+            st.caption(title)
+            st.code(str(passport[field]), language=None, wrap_lines=True)
     with st.expander("Configuration", icon=":material/tune:"):
         st.json(config)
     with st.container(horizontal=True):

@@ -130,7 +130,7 @@ def _conflict(base: int, current: Json) -> None:
 
 def _revisions(revisions: list[Json]) -> None:
     columns: Columns = {"revision": "Revision", "recorded_at": when("Saved"), "author": "By", "reason": "Reason"}
-    chosen = table(revisions, columns, "revisions", "There is no revision yet.")
+    chosen = table(revisions, columns, "revision", "There is no revision yet.", keep="revision")
     if not chosen:
         st.caption("Choose a revision to see what it changed.")
         return

@@ -85,6 +85,6 @@ def _list(run: str | None) -> None:
     }
     items = [pair | {"question": pair["prompt"][-1]["content"]} for pair in pairs.items]
     empty = "No pair here. Pairs follow from the ballots of a run: start one under Runs."
-    if chosen := table(items, columns, "pairs", empty):
+    if chosen := table(items, columns, "preference_id", empty):
         open_here(pair=chosen["preference_id"], **({"run": run} if run else {}))
     pager(pairs)

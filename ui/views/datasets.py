@@ -34,7 +34,7 @@ def page() -> None:
         "sha256": "SHA-256",
         "actor": "By",
     }
-    if chosen := table(datasets.items, columns, "datasets", "No dataset yet. Build the first one above."):
+    if chosen := table(datasets.items, columns, "dataset_id", "No dataset yet. Build the first one above."):
         open_here(dataset=chosen["dataset_id"])
     pager(datasets)
 

@@ -33,7 +33,7 @@ def page() -> None:
         "recorded_at": when("Recorded"),
         "agent": "Agent",
         "phase": "Phase",
-        "output": st.column_config.TextColumn("Output", width="large"),
+        "output": st.column_config.TextColumn("Output", width="medium"),
         "model": "Model",
         "adapter": "Adapter",
         "input_tokens": numbers("Tokens in"),
@@ -44,7 +44,7 @@ def page() -> None:
     empty = (
         "Nothing matches. Widen the filters above." if filtered else "Nothing yet. Start a run, and its calls appear."
     )
-    if chosen := table(page.items, columns, "log", empty):
+    if chosen := table(page.items, columns, "step_id", empty, keep="step"):
         show_call(chosen, linked=True)
     elif page.items:
         st.caption("Choose a row to read the whole call.")

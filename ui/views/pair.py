@@ -31,7 +31,7 @@ def show_pair(id: str, run: str | None) -> None:
             _open(following, run)
     _prompt(pair)
     _standing(pair)
-    editing = st.toggle("Edit the texts", key="edit", bind="query-params", **needs(Role.ANNOTATOR))
+    editing = _editing()
     # The version in the name: a press on a button that showed another version meets nothing, and changes nothing.
     form = Once(f"annotate-{id}-{pair['version']}")
     body = _edit(form, pair) if editing else _verdict(form, pair)
@@ -76,6 +76,19 @@ def _standing(pair: Json) -> None:
         else:
             sure = number(pair["probability"] * 100, 0)
             st.caption(f"The ballots prefer the left answer: {sure} % sure, {plain(pair['method'])}.")
+
+
+def _editing() -> bool:
+    """Whether the texts are being edited. It stands in the address too, and ends with this pair."""
+    editing = "edit" in st.query_params
+    label, icon = ("Stop editing", ":material/close:") if editing else ("Edit the texts", ":material/edit:")
+    if st.button(label, icon=icon, type="tertiary", key="edit", **needs(Role.ANNOTATOR)):
+        if editing:
+            del st.query_params["edit"]
+        else:
+            st.query_params["edit"] = "1"
+        st.rerun()
+    return editing
 
 
 def _verdict(form: Once, pair: Json) -> Json | None:

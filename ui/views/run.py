@@ -127,7 +127,7 @@ def _steps(_run: Json, steps: list[Json]) -> None:
         "output_tokens": numbers("Tokens"),
         "latency": numbers("Seconds", "%.2f"),
     }
-    chosen = table(steps, columns, "steps", "No step is recorded yet.")
+    chosen = table(steps, columns, "step_id", "No step is recorded yet.", keep="step")
     if chosen:
         show_call(chosen)
     elif steps:
@@ -172,7 +172,9 @@ def _pairs(run: Json, _steps: list[Json]) -> None:
         "verdict": "Verdict",
         "annotated_by": "By",
     }
-    if chosen := table(pairs, columns, "pairs", "No pair yet: pairs follow from the ballots of a completed run."):
+    if chosen := table(
+        pairs, columns, "preference_id", "No pair yet: pairs follow from the ballots of a completed run."
+    ):
         go("annotate", pair=chosen["preference_id"], run=id)
     if pairs:
         sure = number(max(pair["probability"] for pair in pairs) * 100, 0)

@@ -93,6 +93,6 @@ def _list(cursor: str | None) -> bool:
         "requested_at": when("Requested"),
         "actor": "By",
     }
-    if chosen := table(runs, columns, "runs", "No run yet. Write a task above and press Start."):
+    if chosen := table(runs, columns, "run_id", "No run yet. Write a task above and press Start."):
         open_here(run=chosen["run_id"])
     return any(run["state"] in LIVE_STATES for run in runs)

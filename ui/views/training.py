@@ -107,6 +107,6 @@ def _list(cursor: str | None) -> bool:
         "actor": "By",
     }
     items = [run | {"progress": run["step"] / max(1, run["total_steps"])} for run in runs]
-    if chosen := table(items, columns, "trainings", "No training yet. Start one above."):
+    if chosen := table(items, columns, "run_id", "No training yet. Start one above."):
         open_here(training=chosen["run_id"])
     return any(run["state"] in LIVE_STATES for run in runs)

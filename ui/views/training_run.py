@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import altair as alt
 import streamlit as st
 
 from ui.api import Json
@@ -88,8 +89,19 @@ def _curves(id: str, going: bool) -> None:
     for place, (name, (title, colour, meaning)) in zip(st.columns(3), CURVES.items(), strict=True):
         with place:
             st.markdown(f"**{title}** {number(steps[-1][name])}", help=meaning)
-            points = [{"Step": step["step"], title: step[name]} for step in steps]
-            st.line_chart(points, x="Step", y=title, color=colour, height=220)
+            points = [{"step": step["step"], "value": step[name]} for step in steps]
+            st.altair_chart(_curve(points, colour), key=f"curve-{name}")
+
+
+def _curve(points: list[Json], colour: str) -> alt.Chart:
+    return (
+        alt.Chart(alt.Data(values=points), height=220)
+        .mark_line(color=colour, point={"color": colour})
+        .encode(
+            x=alt.X("step:Q", title="Step", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
+        )
+    )
 
 
 def _details(id: str, run: Json) -> None:

@@ -1,0 +1,88 @@
+"""The console as a person uses it: what they click and type, and what they read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+WORKING = 60_000
+"""How long agents, trainer and read models may take for what the person waits for (in milliseconds)."""
+HEADER, ROW = 34, 33
+"""Heights of a table's parts, in pixels. A table is drawn on a canvas: its rows are chosen by their place."""
+
+
+class Console:
+    """A person at the console."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self._url = url
+        self._pictures = 0
+
+    def sign_in(self, token: str) -> None:
+        self.page.goto(self._url)
+        self.page.get_by_label("Your token").fill(token)
+        self.page.get_by_role("button", name="Sign in").click()
+
+    def open(self, name: str) -> None:
+        """Through the navigation at the left."""
+        self.page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+        self.sees_title(name)
+
+    def press(self, name: str) -> None:
+        self.button(name).click()
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_test_id("stMain").get_by_role("button", name=name)
+
+    def follow(self, name: str) -> None:
+        self.page.get_by_test_id("stMain").get_by_role("link", name=name).click()
+
+    def show(self, part: str) -> None:
+        """One of the parts that a page is divided into."""
+        self.page.get_by_test_id("stButtonGroup").get_by_text(part, exact=True).click()
+
+    def type(self, label: str, text: str) -> None:
+        """Types and leaves the field, as a click elsewhere would."""
+        field = self.field(label)
+        field.fill(text)
+        field.blur()
+
+    def field(self, label: str) -> Locator:
+        return self.page.get_by_test_id("stMain").get_by_label(label, exact=True)
+
+    def choose_row(self, number: int) -> None:
+        """A row of the page's table, counted from 1."""
+        table = self.page.get_by_test_id("stDataFrame").first
+        table.click(position={"x": 16, "y": HEADER + ROW * number - ROW // 2})
+
+    def reload(self) -> None:
+        self.page.reload()
+
+    def sees(self, text: str, within: int = WORKING) -> None:
+        expect(self.page.get_by_test_id("stMain").get_by_text(text).first).to_be_visible(timeout=within)
+
+    def sees_title(self, text: str) -> None:
+        expect(self.page.get_by_role("heading", level=1, name=text)).to_be_visible()
+
+    def sees_state(self, state: str) -> None:
+        """In the coloured badge below the title."""
+        badge = self.page.get_by_test_id("stMain").locator(".stMarkdownBadge").first
+        expect(badge).to_have_text(state, timeout=WORKING)
+
+    def sees_told(self, text: str) -> None:
+        """In the short message at the corner."""
+        expect(self.page.get_by_test_id("stToast").filter(has_text=text).first).to_be_visible()
+
+    def cells(self) -> Locator:
+        """What the page's table says: it is drawn on a canvas, which holds its cells for screen readers."""
+        return self.page.get_by_test_id("data-grid-canvas").first.locator("[role=gridcell]")
+
+    def picture(self, name: str) -> None:
+        """For a person's eyes, where CARAVAN_SCREENSHOTS names a folder for it."""
+        if folder := os.environ.get("CARAVAN_SCREENSHOTS"):
+            self._pictures += 1
+            self.page.wait_for_timeout(1000)
+            self.page.screenshot(path=Path(folder) / f"{self._pictures:02}-{name}.png", full_page=True)

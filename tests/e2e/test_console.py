@@ -1,0 +1,226 @@
+"""The console in a real browser, on a Caravan that runs."""
+
+from __future__ import annotations
+
+import re
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.caravan import RunningCaravan
+from tests.e2e.console import Console
+
+pytestmark = pytest.mark.slow
+
+TASK = "Why is the sky <b>blue</b>?"
+
+
+@pytest.mark.timeout(600)
+def test_the_whole_loop_can_be_clicked_through(caravan: RunningCaravan, page: Page) -> None:
+    person = Console(page, caravan.console_url)
+    someone_signs_in(person, caravan)
+    someone_starts_a_run_and_watches_it(person, caravan)
+    someone_filters_the_log(person)
+    someone_annotates(person, caravan)
+    someone_trains(person)
+    someone_promotes(person)
+    the_next_run_uses_the_adapter(person)
+    someone_edits_the_agents(person, caravan)
+
+
+def someone_signs_in(person: Console, caravan: RunningCaravan) -> None:
+    person.sign_in("crv_wrong")
+    expect(person.page.get_by_role("alert")).to_contain_text("not valid")
+    person.picture("sign-in")
+    person.sign_in(caravan.token)
+    person.sees_title("Overview")
+    person.sees("No run yet.")
+    person.picture("overview")
+
+
+def someone_starts_a_run_and_watches_it(person: Console, caravan: RunningCaravan) -> None:
+    person.open("Runs")
+    person.type("Task", TASK)
+    person.type("Tokens an answer, at most", "12")
+    person.reload()
+    expect(person.field("Task")).to_have_value(TASK)
+    person.type("Tokens an answer, at most", "12")
+    person.button("Start").dblclick()
+    person.sees_title(TASK)
+    person.sees("tokens in")
+    person.picture("run-working")
+    person.sees_state("completed")
+    person.show("Ballots")
+    expect(person.cells().filter(has_text="likelihood/1").first).to_be_attached()
+    person.reload()
+    person.sees_title(TASK)
+    expect(person.cells().filter(has_text="likelihood/1").first).to_be_attached()
+    person.picture("run-ballots")
+    person.show("Steps")
+    expect(person.cells().filter(has_text="answer").first).to_be_attached()
+    person.choose_row(1)
+    person.sees("smollm2-135m-instruct · base")
+    person.reload()
+    person.sees("smollm2-135m-instruct · base")
+    person.picture("run-steps")
+    with caravan.api() as api:
+        assert len(api.get("/v1/workflows").json()["items"]) == 1, "a double click starts one run"
+
+
+def someone_filters_the_log(person: Console) -> None:
+    person.open("Log")
+    person.type("Agent", "teacher")
+    expect(person.page).to_have_url(re.compile("agent=teacher"))
+    expect(person.cells().filter(has_text="editor")).to_have_count(0)
+    person.reload()
+    expect(person.field("Agent")).to_have_value("teacher")
+    expect(person.cells().filter(has_text="teacher").first).to_be_attached()
+    expect(person.cells().filter(has_text="editor")).to_have_count(0)
+    person.picture("log")
+
+
+def someone_annotates(person: Console, caravan: RunningCaravan) -> None:
+    with caravan.api() as api:
+        waiting = len(api.get("/v1/preferences?state=waiting").json()["items"])
+    person.open("Annotate")
+    person.picture("annotate")
+    person.press("Annotate (")
+    for verdict, button in (("accepted", "Accept"), ("flipped", "Flip"), ("rejected", "Reject")):
+        person.sees(f"{waiting} waiting")
+        person.type("Note", f"{verdict} on sight")
+        person.picture(f"annotate-{verdict}")
+        person.press(button)
+        waiting -= 1
+    person.sees(f"{waiting} waiting")
+    person.press("Edit the texts")
+    person.type("The better answer", "Air scatters blue light most.")
+    person.reload()
+    expect(person.field("The better answer")).to_have_value("Air scatters blue light most.")
+    person.picture("annotate-edited")
+    person.press("Save the edit")
+    person.sees(f"{waiting - 1} waiting")
+    expect(person.field("The better answer")).to_have_count(0)
+    with caravan.api() as api:
+        pairs = api.get("/v1/preferences").json()["items"]
+    assert sorted(pair["verdict"] for pair in pairs if pair["verdict"]) == ["accepted", "edited", "flipped", "rejected"]
+    assert {pair["annotated_by"] for pair in pairs if pair["verdict"]} == {"e2e"}
+
+
+def someone_trains(person: Console) -> None:
+    person.open("Datasets")
+    person.press("Build from the pairs as they are now")
+    person.sees_state("built")
+    person.picture("dataset")
+    person.follow("Train on it")
+    person.sees_title("Training")
+    person.type("Steps", "4")
+    person.picture("training-start")
+    person.button("Start").dblclick()
+    person.sees_title("Training of team")
+    person.reload()
+    person.sees_title("Training of team")
+    expect(person.page.get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=60_000)
+    person.sees_state("completed")
+    person.picture("training-done")
+
+
+def someone_promotes(person: Console) -> None:
+    person.follow("Open team@1")
+    person.sees_title("team@1")
+    person.type("Reason", "better than nothing")
+    person.press("Promote")
+    person.sees_state("in use")
+    person.picture("adapter")
+    person.press("All adapters")
+    person.sees_title("Adapters")
+    expect(person.cells().filter(has_text="in use")).to_be_attached()
+    person.picture("adapters")
+
+
+def the_next_run_uses_the_adapter(person: Console) -> None:
+    person.open("Runs")
+    person.type("Task", "Why is grass green?")
+    person.type("Tokens an answer, at most", "12")
+    person.press("Start")
+    person.sees("physicist on team@1")
+    person.sees("team@1 · ")
+    person.sees_state("completed")
+    person.picture("run-on-the-adapter")
+
+
+def someone_edits_the_agents(person: Console, caravan: RunningCaravan) -> None:
+    person.open("Agents")
+    text = person.field("agents.yaml").input_value()
+    wrong = text.replace("platform: embedded\n", "platform: embeded\n", 1)
+    person.type("agents.yaml", wrong)
+    person.press("Save")
+    person.sees("Not saved: 1 mistake.")
+    line = 1 + next(number for number, line in enumerate(wrong.splitlines()) if line.endswith("platform: embeded"))
+    person.sees(f"line {line}, column 17")
+    person.picture("agents-mistake")
+    person.reload()
+    expect(person.field("agents.yaml")).to_have_value(wrong)
+    person.type("agents.yaml", text.replace("role: explains how things work", "role: explains how nature works"))
+    person.type("Reason", "Say it better")
+    person.press("Save")
+    person.sees_told("Saved as revision 2.")
+    person.show("Revisions")
+    expect(person.cells().filter(has_text="Say it better")).to_be_attached()
+    person.choose_row(1)
+    person.sees("What revision 2 changed")
+    person.picture("agents-revisions")
+    with caravan.api() as api:
+        assert api.get("/v1/agents").json()["reason"] == "Say it better"
+
+
+def test_a_viewer_sees_everything_and_can_change_nothing(caravan: RunningCaravan, page: Page) -> None:
+    person = Console(page, caravan.console_url)
+    person.sign_in(caravan.new_token("viewer", "viewer"))
+    person.open("Runs")
+    expect(person.button("Start")).to_be_disabled()
+    person.button("Start").hover(force=True)
+    expect(page.get_by_test_id("stTooltipContent")).to_contain_text("This needs the role operator")
+    person.open("Agents")
+    expect(person.field("agents.yaml")).to_be_disabled()
+    expect(person.button("Save")).to_be_disabled()
+
+
+def test_the_console_waits_for_a_gateway_that_is_restarted(caravan: RunningCaravan, page: Page) -> None:
+    person = Console(page, caravan.console_url)
+    person.sign_in(caravan.token)
+    person.open("Datasets")
+    gateway = process_of(caravan, "gateway")
+    gateway.suspend()
+    try:
+        gateway.kill()
+        person.open("Log")
+        person.sees("No gateway answers")
+    finally:
+        person.picture("outage")
+    expect(person.field("Agent")).to_be_visible(timeout=60_000)
+
+
+def test_signing_out_ends_the_session_in_every_tab(caravan: RunningCaravan, page: Page) -> None:
+    person = Console(page, caravan.console_url)
+    person.sign_in(caravan.token)
+    person.open("Log")
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.get_by_role("heading", level=1, name="Log")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Your token")).to_be_visible()
+    other.reload()
+    expect(other.get_by_label("Your token")).to_be_visible()
+
+
+def process_of(caravan: RunningCaravan, name: str) -> psutil.Process:
+    """The process of ours that this Caravan's supervisor runs under that name."""
+    for process in psutil.process_iter():
+        try:
+            ours = process.cmdline()[-1:] == [name] and process.environ().get("CARAVAN_HOME") == str(caravan.home)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if ours:
+            return process
+    raise AssertionError(f"no process {name} runs")
