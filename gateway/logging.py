@@ -34,7 +34,7 @@ def configure_logging(level: str, process: str, sink: TextIO | None = None) -> N
     for name in _LIBRARIES:
         library = logging.getLogger(name)
         library.handlers, library.propagate = [], True
-    for chatty in ("httpx", "httpx2", "httpcore"):
+    for chatty in ("camel", "httpx", "httpx2", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import httpx
+from httpx_sse import EventSource
 
 from gateway.cli.client import Api, ApiError, Json
 
@@ -39,6 +39,5 @@ def events(api: Api, after: int, **query: object) -> Iterator[Json]:
 
 def _stream(api: Api, after: int, query: dict[str, Any]) -> Iterator[Json]:
     with api.stream("/v1/stream", after=after, **query) as response:
-        for line in response.iter_lines():
-            if line.startswith("data:") and (frame := json.loads(line[5:])).get("type") != "heartbeat":
-                yield frame
+        for message in EventSource(response).iter_sse():
+            yield message.json()

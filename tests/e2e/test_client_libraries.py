@@ -1,0 +1,149 @@
+"""What other people's tools see: the OpenAI SDK, datasets, peft, psql's protocol and NATS' own client."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import nats
+import psycopg
+import pytest
+from openai import AuthenticationError, OpenAI
+
+from adapters.embedded.nats_server import EmbeddedNats
+from adapters.embedded.postgres import EmbeddedPostgres
+from tests.e2e.caravan import BASE_MODEL, RunningCaravan
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+LONG_ENOUGH = 240.0
+
+
+@pytest.fixture(scope="module")
+def api(caravan: RunningCaravan) -> httpx.Client:
+    return caravan.api()
+
+
+@pytest.fixture(scope="module")
+def run(api: httpx.Client) -> dict[str, Any]:
+    """One run of a task with two turns, completed."""
+    body = {"task": {"turns": ["Name a colour.", "And another?"]}, "max_tokens": 8}
+    return finished(api, "/v1/workflows", command(api, "/v1/workflows", body)["id"])
+
+
+@pytest.fixture(scope="module")
+def dataset(api: httpx.Client, run: dict[str, Any]) -> dict[str, Any]:
+    """All pairs there are."""
+    pairs = "/v1/preferences?state=waiting"
+    eventually(lambda: api.get(pairs, params={"run": run["run_id"]}).json()["items"])
+    return finished(api, "/v1/datasets", command(api, "/v1/datasets", {})["id"])
+
+
+@pytest.fixture(scope="module")
+def adapter(api: httpx.Client, dataset: dict[str, Any]) -> str:
+    """The name of an adapter trained on them and promoted."""
+    body = {"dataset_id": dataset["dataset_id"], "alias": "team", "config": {"steps": 2, "batch_size": 2}}
+    training = finished(api, "/v1/training-runs", command(api, "/v1/training-runs", body)["id"])
+    assert training["state"] == "completed", training["reason"]
+    name: str = training["adapter_name"]
+    command(api, f"/v1/adapters/{name}/promote", {"reason": "to be used"})
+    return name
+
+
+def test_the_openai_sdk_lists_and_calls_base_and_adapter(caravan: RunningCaravan, adapter: str) -> None:
+    client = OpenAI(base_url=caravan.model_url, api_key=(caravan.home / "model-key").read_text())
+    assert {BASE_MODEL, adapter} <= {model.id for model in client.models.list()}
+    for name in (BASE_MODEL, adapter):
+        answer = client.chat.completions.create(
+            model=name, messages=[{"role": "user", "content": "Hello!"}], max_tokens=4, temperature=0
+        )
+        assert answer.model == name
+        assert answer.usage is not None
+        assert 1 <= answer.usage.completion_tokens <= 4
+
+
+def test_the_model_server_answers_nobody_without_its_key(caravan: RunningCaravan) -> None:
+    with pytest.raises(AuthenticationError):
+        OpenAI(base_url=caravan.model_url, api_key="guessed").models.list()
+
+
+def test_datasets_opens_the_export_as_it_is(
+    api: httpx.Client, dataset: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    from datasets import load_dataset
+
+    file = tmp_path / "pairs.jsonl"
+    file.write_bytes(api.get(f"/v1/datasets/{dataset['dataset_id']}/download").content)
+    rows = load_dataset("json", data_files=str(file), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(rows) == dataset["pairs"] > 0
+    assert {"prompt", "chosen", "rejected", "weight"} <= set(rows.column_names)
+    assert [message["role"] for message in rows[0]["chosen"]][-1] == "assistant"
+
+
+def test_peft_opens_the_adapter(caravan: RunningCaravan, adapter: str) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(caravan.home / "models" / BASE_MODEL)
+    folder = caravan.artifacts / "adapters" / adapter
+    model = PeftModel.from_pretrained(base, folder)
+    assert any("lora_A" in name for name, _ in model.named_parameters())
+    assert not list(folder.glob("*.bin"))
+    assert json.loads((folder / "passport.json").read_text())["dataset_sha256"]
+
+
+def test_the_next_run_answers_on_the_adapter_and_its_steps_say_so(api: httpx.Client, adapter: str) -> None:
+    run = command(api, "/v1/workflows", {"task": {"turns": ["Name a tree."]}, "max_tokens": 8})["id"]
+    assert finished(api, "/v1/workflows", run)["state"] == "completed"
+    steps = api.get(f"/v1/workflows/{run}/steps").json()["items"]
+    assert {step["adapter"] for step in steps} == {adapter}
+
+
+def test_psql_sees_plain_json(caravan: RunningCaravan, run: dict[str, Any]) -> None:
+    url = EmbeddedPostgres(caravan.home / "postgres", caravan.home / "logs" / "postgres.log").url()
+    query = "SELECT data->'task'->'turns'->>0 FROM event_log WHERE type = 'workflow.requested' AND originator_id = %s"
+    with psycopg.connect(url) as db:
+        assert db.execute(query, [run["run_id"]]).fetchone() == ("Name a colour.",)
+
+
+async def test_nats_own_client_sees_cloud_events(caravan: RunningCaravan, run: dict[str, Any]) -> None:
+    server = EmbeddedNats(caravan.home / "nats", caravan.home / "logs" / "nats.log", int(caravan.nats_port))
+    client = await nats.connect(server.url)
+    subscription = await client.jetstream().subscribe("events.workflow.requested", ordered_consumer=True)
+    event = json.loads((await subscription.next_msg(timeout=10)).data)
+    await client.close()
+    assert (event["specversion"], event["type"]) == ("1.0", "workflow.requested")
+    assert event["data"]["task"]["turns"]
+
+
+def command(api: httpx.Client, path: str, body: object) -> dict[str, Any]:
+    response = api.post(path, json=body, headers={"Idempotency-Key": str(uuid4())})
+    assert response.is_success, response.text
+    written: dict[str, Any] = response.json()
+    return written
+
+
+def finished(api: httpx.Client, path: str, id: str) -> dict[str, Any]:
+    """That run, training or dataset, once it neither waits nor works any more."""
+
+    def look() -> dict[str, Any] | None:
+        response = api.get(f"{path}/{id}")
+        found: dict[str, Any] = response.json()
+        done = response.is_success and found["state"] not in ("requested", "running")
+        return found if done else None
+
+    return eventually(look)
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + LONG_ENOUGH
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.5)
+    return found
