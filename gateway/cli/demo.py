@@ -183,6 +183,8 @@ def _first_answer(api: Api, adapter: str) -> Json:
 
 def _summarise(story: Story) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     lines = {
         "runs": f"{len(story.runs)}, e.g. {story.runs[0]}",
         "recorded": f"{story.steps} steps, {story.ballots} ballots, {story.pairs} pairs",
