@@ -159,7 +159,7 @@ class Api:
         try:
             response = self._http.request(method, path, **request)
         except httpx.TransportError as error:
-            detail = f"No gateway answers at {self.url}. `caravan up` starts one."
+            detail = f"No gateway answers at {self.url}. The command caravan up starts one."
             raise Unavailable(503, "Caravan is not there", detail) from error
         if response.is_success or response.status_code in accepted:
             return response

@@ -38,13 +38,13 @@ def sign_out() -> NoReturn:
     leave()
 
 
-def needs(role: Role, unless: str = "") -> dict[str, Any]:
+def needs(role: Role, unless: str = "", help: str | None = None) -> dict[str, Any]:
     """Arguments for a widget that only this role and those above it may use: others see it disabled, with the reason.
-    `unless` is another reason for which nobody can use it now."""
+    `unless` is another reason for which nobody can use it now; `help` is what those who can use it may read."""
     mine = session().role
     if mine < role:
         return {"disabled": True, "help": f"This needs the role {role}; your token has the role {mine}."}
-    return {"disabled": True, "help": unless} if unless else {}
+    return {"disabled": True, "help": unless} if unless else {"help": help}
 
 
 def draft(name: str, default: str = "") -> str:

@@ -25,8 +25,15 @@ def serve(host: str, port: int, api_url: str) -> None:
         HERE / "app.py",
         routes=[Route("/sign-in", sign_in.__call__, methods=["GET", "POST"])],
         middleware=[Middleware(SignedInOnly)],
+        on_script_error=_apologise,
     )
     app.run(config=_settings(host, port))
+
+
+def _apologise(_: Exception) -> bool:
+    """Streamlit has logged the error; the person is told so, without its words."""
+    st.error("Something went wrong here. The console’s log has the details.", icon=":material/error:")
+    return True
 
 
 def _settings(host: str, port: int) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -20,6 +21,8 @@ class Console:
         self.page = page
         self._url = url
         self._pictures = 0
+        self.hosts: set[str] = set()
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
 
     def sign_in(self, token: str) -> None:
         self.page.goto(self._url)

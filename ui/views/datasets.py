@@ -51,8 +51,9 @@ def _build() -> None:
             0.0,
             0.05,
             key=form.widget("weight"),
-            help="0 takes every pair. What a person settled weighs 1; others weigh as much as the ballots are sure.",
-            disabled=bool(needs(Role.OPERATOR)),
+            **needs(
+                Role.OPERATOR, help="0 takes every pair. A person’s word weighs 1, other pairs as the ballots are sure."
+            ),
         )
         annotated = right.toggle(
             "Only pairs that somebody settled", key=form.widget("annotated"), **needs(Role.OPERATOR)

@@ -101,7 +101,7 @@ def _verdict(form: Once, pair: Json) -> Json | None:
     withdrawn = "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
     with st.container(horizontal=True):
         for verdict, (label, icon, key, reason) in VERDICTS.items():
-            allowed = {"help": reason} | needs(Role.ANNOTATOR, unless=withdrawn)
+            allowed = needs(Role.ANNOTATOR, unless=withdrawn, help=reason)
             kind = "primary" if verdict == "accepted" else "secondary"
             if st.button(label, icon=icon, shortcut=key, type=kind, key=form.widget(verdict), **allowed):  # type: ignore[arg-type]
                 return {"verdict": verdict, "note": note}

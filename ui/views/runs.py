@@ -44,8 +44,10 @@ def _start() -> None:
             on_change=keep_draft,
             args=("task", field),
             placeholder="Why is the sky blue?",
-            help="What all agents are asked. A line of three dashes (---) begins a follow-up question.",
-            **needs(Role.OPERATOR),
+            **needs(
+                Role.OPERATOR,
+                help="What all agents are asked. A line of three dashes (---) begins a follow-up question.",
+            ),
         )
         left, middle, right = st.columns([3, 3, 2])
         kind = left.selectbox(

@@ -54,7 +54,7 @@ def _start() -> None:
             "Adapter alias",
             "team",
             key=form.widget("alias"),
-            **({"help": "Agents name it in agents.yaml; the new adapter becomes its next revision."} | allowed),
+            **needs(Role.OPERATOR, help="Agents name it in agents.yaml; the new adapter becomes its next revision."),
         )
         config = _config(form)
         pressed = st.button("Start", type="primary", icon=":material/play_arrow:", key=form.widget("go"), **allowed)
@@ -71,26 +71,16 @@ def _title(dataset: Json) -> str:
 
 
 def _config(form: Once) -> Json:
-    """What differs from the API's own defaults is up to the person; the rest stays there."""
-    disabled = bool(needs(Role.OPERATOR))
+    """What people change most. The rest keeps the API's own defaults."""
+    allowed = needs(Role.OPERATOR)
+    closeness = needs(
+        Role.OPERATOR, help="DPO’s temperature: the larger, the closer the adapter stays to the base model."
+    )
     columns = st.columns(4)
-    steps = columns[0].number_input(
-        "Steps", 1, 10_000, 16, key=form.widget("steps"), disabled=disabled, help="Optimizer steps."
-    )
-    rate = columns[1].number_input(
-        "Learning rate", 1e-7, 1e-1, 2e-4, 1e-5, "%.6f", key=form.widget("rate"), disabled=disabled
-    )
-    beta = columns[2].number_input(
-        "Beta",
-        0.01,
-        5.0,
-        0.1,
-        0.05,
-        key=form.widget("beta"),
-        disabled=disabled,
-        help="DPO’s temperature: the larger, the closer the adapter stays to the base model.",
-    )
-    seed = columns[3].number_input("Seed", 0, 2**32 - 1, 0, key=form.widget("seed"), disabled=disabled)
+    steps = columns[0].number_input("Steps", 1, 10_000, 16, key=form.widget("steps"), **allowed)
+    rate = columns[1].number_input("Learning rate", 1e-7, 0.1, 2e-4, 1e-5, "%.6f", key=form.widget("rate"), **allowed)
+    beta = columns[2].number_input("Beta", 0.01, 5.0, 0.1, 0.05, key=form.widget("beta"), **closeness)
+    seed = columns[3].number_input("Seed", 0, 2**32 - 1, 0, key=form.widget("seed"), **allowed)
     return {"steps": steps, "learning_rate": rate, "beta": beta, "seed": seed}
 
 

@@ -94,14 +94,15 @@ def _curves(id: str, going: bool) -> None:
 
 
 def _curve(points: list[Json], colour: str) -> alt.Chart:
-    return (
-        alt.Chart(alt.Data(values=points), height=220)
+    curve: alt.Chart = (
+        alt.Chart(alt.InlineData(values=points), height=220)
         .mark_line(color=colour, point={"color": colour})
         .encode(
             x=alt.X("step:Q", title="Step", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
         )
     )
+    return curve
 
 
 def _details(id: str, run: Json) -> None:

@@ -1,0 +1,93 @@
+"""Every process is killed with -9 once while agents work: nothing is lost, nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from adapters.embedded import record
+from adapters.embedded.keeper import State
+from adapters.embedded.postgres import EmbeddedPostgres
+from tests.e2e.caravan import RunningCaravan
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+VICTIMS = ("worker", "gateway", "projectors", "postgres", "nats")
+TASKS = 10
+
+
+@pytest.fixture(scope="module")
+def runs(caravan: RunningCaravan) -> list[dict[str, Any]]:
+    """A batch of runs, finished although each victim died on the way."""
+    batch, total = f"survival-{uuid4().hex[:8]}", TASKS
+    tasks = [{"turns": [f"Name {n} things.", "Name another."]} for n in range(1, TASKS + 1)]
+    api = caravan.api()
+    body = {"kind": "mutual_ranking", "tasks": tasks, "batch": batch, "max_tokens": 16}
+    answer = api.post("/v1/workflows/batch", json=body, headers={"Idempotency-Key": batch})
+    assert answer.status_code == 202, answer.text
+    waiting, deadline = list(VICTIMS), time.monotonic() + 400
+    while True:
+        assert time.monotonic() < deadline, "the runs do not finish"
+        found = _runs_of(api, batch)
+        done = sum(run["state"] not in ("requested", "running") for run in found)
+        if waiting and all_up(caravan) and any(run["steps"] for run in found):
+            kill(caravan, waiting.pop(0))
+        if done == total and not waiting and all_up(caravan):
+            return found
+        time.sleep(0.5)
+
+
+def test_every_run_is_completed_and_every_victim_is_back(runs: list[dict[str, Any]], caravan: RunningCaravan) -> None:
+    assert [run["state"] for run in runs] == ["completed"] * TASKS, [run["reason"] for run in runs]
+    supervisor = record.read(caravan.home / "run")
+    assert supervisor is not None
+    assert all(supervisor.child(victim).restarts for victim in VICTIMS)
+
+
+def test_no_step_is_missing_or_doubled(runs: list[dict[str, Any]], caravan: RunningCaravan) -> None:
+    for run in runs:
+        agents, turns = len(run["agents"]), run["turns"]
+        assert run["steps"] == agents * turns + agents * (agents - 1)
+        assert run["ballots"] == agents * (agents - 1) * (agents - 2) // 2
+    url = EmbeddedPostgres(caravan.home / "postgres", caravan.home / "logs" / "postgres.log").url()
+    steps = "SELECT data->'step'->>'id' AS id FROM event_log WHERE type = 'workflow.step_recorded'"
+    with psycopg.connect(url) as db:
+        recorded, distinct = db.execute(f"SELECT count(*), count(DISTINCT id) FROM ({steps}) AS steps").fetchone() or ()
+        (gaps,) = (
+            db.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM stored_events GROUP BY originator_id"
+                " HAVING max(originator_version) <> count(*)) AS broken"
+            ).fetchone()
+            or ()
+        )
+    assert recorded == distinct >= sum(run["steps"] for run in runs)
+    assert gaps == 0
+
+
+def all_up(caravan: RunningCaravan) -> bool:
+    supervisor = record.read(caravan.home / "run")
+    return supervisor is not None and all(child.state in (State.RUNNING, State.DONE) for child in supervisor.children)
+
+
+def kill(caravan: RunningCaravan, name: str) -> None:
+    supervisor = record.read(caravan.home / "run")
+    assert supervisor is not None
+    pid = supervisor.child(name).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.5)  # so that the supervisor has seen it before anybody asks whether all are up
+
+
+def _runs_of(api: httpx.Client, batch: str) -> list[dict[str, Any]]:
+    try:
+        answer = api.get("/v1/workflows", params={"batch": batch, "limit": 200})
+    except httpx.TransportError:  # the gateway is among the victims
+        return []
+    return list(answer.json()["items"]) if answer.is_success else []
