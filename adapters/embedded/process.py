@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import Self
 
 from adapters.embedded.disk import NO_SPACE
-from adapters.embedded.errors import DiskFull, EmbeddedError, ProcessFailed
+from adapters.embedded.errors import DiskFull, EmbeddedError, PortTaken, ProcessFailed
 from adapters.embedded.logs import LogFile
+from adapters.embedded.ports import is_free
 from adapters.embedded.tether import STAY, tethered
 
 
@@ -203,6 +204,8 @@ class Child(ManagedProcess):
         self._ready = ready
 
     def prepare(self) -> Launch:
+        if self.port is not None and not is_free(self.port):
+            raise PortTaken(self.name, self.port)
         return self._launch
 
     def is_ready(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import pytest
 
 from adapters.embedded import record
 from adapters.embedded.backoff import Backoff
-from adapters.embedded.errors import FolderInUse, ProcessFailed
+from adapters.embedded.errors import FolderInUse, PortTaken, ProcessFailed
 from adapters.embedded.keeper import State, Status
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
@@ -243,3 +244,11 @@ def test_a_supervisor_killed_9_takes_its_processes_with_it_and_its_successor_sta
     assert successor.wait(60) == 0
     assert not any(lives(one.pid) for one in after.children if one.pid)
     assert not (folder / "run" / record.FILE).exists()
+
+
+def test_a_taken_port_is_named_before_anything_waits_for_it(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        gateway = python(folder, "gateway", SLEEP, port=port)
+        with pytest.raises(PortTaken, match=f"gateway cannot listen on 127.0.0.1:{port}"):
+            supervisor(folder, gateway).run()
