@@ -26,8 +26,12 @@ INSTRUCTION = (
     'or {"better": "tie"} when they are as good as each other.'
 )
 
+LONGEST = 200_000
+"""Characters. What is longer is no verdict, and not worth the time to look."""
+
 _JSON_OBJECT = re.compile(r"\{[^{}]*\}")
-_BARE = re.compile(r"\W*(?:(?:the )?better(?: answer)?(?: is)?|answer|response|verdict)?\W*(A|B|tie)\W*", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+")
+_BARE = re.compile(r"(?:(?:(?:the )?better(?: answer)?(?: is)?|answer|response|verdict) )?(a|b|tie)")
 
 
 def outcome_of(output: str) -> Outcome:
@@ -35,16 +39,19 @@ def outcome_of(output: str) -> Outcome:
 
     Understood are the JSON object that was asked for, wherever it stands, and a reply of nothing but `A`, `B` or
     `tie`, perhaps introduced by "Answer" or "The better answer is". A reply that says two things says nothing.
+    Takes time in proportion to the output's length, whatever is in it.
     """
+    if len(output) > LONGEST:
+        return Outcome.UNPARSEABLE
     said = {verdict for found in _JSON_OBJECT.findall(output) if (verdict := _in_json(found))}
-    if not said and (bare := _BARE.fullmatch(output)):
-        said = {OUTCOMES[bare[1].lower()]}
+    if not said and (bare := _BARE.fullmatch(" ".join(_WORD.findall(output.lower())))):
+        said = {OUTCOMES[bare[1]]}
     return said.pop() if len(said) == 1 else Outcome.UNPARSEABLE
 
 
 def _in_json(text: str) -> Outcome | None:
     try:
         verdict = json.loads(text).get(KEY)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON; a number of too many digits; nested too deep
         return None
     return OUTCOMES.get(verdict.strip().lower()) if isinstance(verdict, str) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +52,21 @@ def test_anything_else_is_kept_as_unparseable(output: str) -> None:
 @given(st.text())
 def test_no_output_breaks_the_reader(output: str) -> None:
     assert outcome_of(output) in Outcome
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["!" * 100_000, "{" * 100_000, '{"a' * 30_000, "the better " * 10_000, "[" * 300_000, "A" + " " * 300_000],
+)
+def test_an_output_made_to_take_long_is_read_at_once(output: str) -> None:
+    began = time.perf_counter()
+    assert outcome_of(output) is Outcome.UNPARSEABLE
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, "[" * 100_000])
+def test_json_that_python_will_not_read_is_no_verdict(value: str) -> None:
+    assert outcome_of(f'{{"better": {value}}}') is Outcome.UNPARSEABLE
 
 
 def test_whatever_the_schema_allows_can_be_read() -> None:
