@@ -52,8 +52,11 @@ class RunningCaravan:
 
 
 @contextmanager
-def running_caravan() -> Iterator[RunningCaravan]:
-    """Every process on free ports, with a tiny random model in the embedded one's place: fast, and no less real."""
+def running_caravan(**given: str) -> Iterator[RunningCaravan]:
+    """Every process on free ports, with a tiny random model in the embedded one's place: fast, and no less real.
+
+    `given` are further environment variables, e.g. DATABASE_URL.
+    """
     home = Path(mkdtemp(prefix="caravan-e2e-"))
     make_tiny_model(home / "models" / BASE_MODEL)
     api, ui, model, nats = _free_ports(4)
@@ -65,6 +68,7 @@ def running_caravan() -> Iterator[RunningCaravan]:
         "CARAVAN_UI_PORT": str(ui),
         "CARAVAN_MODEL_PORT": str(model),
         "CARAVAN_NATS_PORT": str(nats),
+        **given,
     }
     output = home / "up.log"
     with output.open("w") as log:
