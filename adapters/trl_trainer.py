@@ -33,7 +33,7 @@ from adapters.lora_passport import read_passport
 from domain.training import Progress, TrainedAdapter, TrainingCancelled, TrainingFailed, TrainingJob
 
 KILLS_SURVIVED = 2
-"""How often one `train` starts a child again that was killed with SIGKILL, before it calls that a failure."""
+"""How often one `train` starts a child again that somebody else ended, before it calls that a failure."""
 
 POLL_SECONDS = 0.5
 
@@ -87,16 +87,18 @@ class TrlTrainer:
                 process = self._start(job, log)
             except OSError as error:
                 raise failure(why_it_raised(error), log) from error
-            match process.follow(on_progress, cancelled):
-                case {"cancelled": _}:
-                    raise TrainingCancelled("the training was cancelled; its checkpoint is kept")
-                case {"failed": str(reason)}:
-                    raise failure(reason, log)
-            if process.returncode == -signal.SIGKILL and kills < KILLS_SURVIVED:
+            report = process.follow(on_progress, cancelled)
+            if "finished" not in report and cancelled():
+                raise TrainingCancelled("the training was cancelled; its checkpoint is kept")
+            if "failed" in report:
+                raise failure(report["failed"], log)
+            # A child that hears SIGTERM reports `cancelled` and exits with 0, whoever sent it.
+            returncode = -signal.SIGTERM if "cancelled" in report else process.returncode
+            if returncode in (-signal.SIGKILL, -signal.SIGTERM) and kills < KILLS_SURVIVED:
                 kills += 1
-                logger.warning("the process of training run {} was killed; it goes on", job.run_id)
-            elif process.returncode:
-                raise failure(why_it_died(process.returncode), log)
+                logger.warning("the process of training run {} was ended by another; it goes on", job.run_id)
+            elif returncode:
+                raise failure(why_it_died(returncode), log)
         return self._published(job)
 
     def _published(self, job: TrainingJob) -> TrainedAdapter:
@@ -205,8 +207,6 @@ class TrainingProcess:
             raise
         finally:
             self._process.wait()
-        if kill_at < math.inf and "finished" not in last:
-            return {"cancelled": None}
         return last
 
     def _listen(self, reading: int) -> None:

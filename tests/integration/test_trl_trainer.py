@@ -171,6 +171,20 @@ def test_a_training_survives_kill_9_of_its_trainer_and_of_its_own_process(unbrok
     assert not (place.root / "work" / str(UUID(int=1))).exists()
 
 
+def test_a_sigterm_that_the_trainer_did_not_send_is_no_cancellation(unbroken: Unbroken, place: Place) -> None:
+    seen: list[int] = []
+
+    def end_at_the_third_step(progress: Progress) -> None:
+        seen.append(progress.step)
+        if len(seen) == 3:
+            [child] = training_processes(psutil.Process().pid)
+            psutil.Process(child).terminate()
+
+    trained = place.trainer().train(place.job(), end_at_the_third_step, never)
+    assert seen[-1] == CONFIG.steps
+    assert trained.sha256 == unbroken.trained.sha256
+
+
 def test_what_a_listener_raises_ends_the_process_and_comes_through(place: Place) -> None:
     with pytest.raises(ZeroDivisionError):
         place.trainer().train(place.job(), lambda progress: 1 // 0, never)
