@@ -52,9 +52,14 @@ def draft(name: str, default: str = "") -> str:
     return session().drafts.get(name, default)
 
 
-def keep_draft(name: str, widget: str) -> None:
-    """For a widget's `on_change`: keeps what was typed."""
-    session().drafts[name] = st.session_state[widget]
+def keep_draft(name: str, text: str) -> None:
+    """Keeps it until it is sent or given up."""
+    session().drafts[name] = text
+
+
+def keep_typed(name: str, widget: str) -> None:
+    """For a widget's `on_change`: keeps what was typed into it."""
+    keep_draft(name, st.session_state[widget])
 
 
 def drop_draft(name: str) -> None:

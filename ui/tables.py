@@ -83,7 +83,7 @@ def pager(page: Page, parameter: str = "cursor") -> None:
 
 def facts(values: Mapping[str, str]) -> None:
     """Names and values in a row, such as a run's counters."""
-    with st.container(horizontal=True, gap="large", key=f"facts-{'-'.join(values)}".replace(" ", "_")):
+    with st.container(horizontal=True, gap="large"):
         for name, value in values.items():
             st.metric(name, value, width="content")
 

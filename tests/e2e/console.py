@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -60,6 +60,10 @@ class Console:
         """A row of the page's table, counted from 1."""
         table = self.page.get_by_test_id("stDataFrame").first
         table.click(position={"x": 16, "y": HEADER + ROW * number - ROW // 2})
+
+    def place(self, parameter: str) -> str:
+        """What the address says, such as which `run` is open."""
+        return parse_qs(urlsplit(self.page.url).query)[parameter][0]
 
     def reload(self) -> None:
         self.page.reload()

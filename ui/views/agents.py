@@ -10,7 +10,7 @@ from ui.api import ApiError, Json
 from ui.links import opened
 from ui.mistakes import show_mistakes
 from ui.once import Once
-from ui.person import api, draft, drop_draft, keep_draft, needs
+from ui.person import api, draft, drop_draft, keep_draft, keep_typed, needs
 from ui.sessions import Role
 from ui.tables import Columns, pager, table, when
 from ui.texts import ago, plain
@@ -76,9 +76,8 @@ def _edit(current: Json) -> None:
 
 
 def _keep(widget: str, base: int) -> None:
-    keep_draft(TEXT, widget)
-    st.session_state[BASE] = str(base)
-    keep_draft(BASE, BASE)
+    keep_typed(TEXT, widget)
+    keep_draft(BASE, str(base))
 
 
 def _save(form: Once, text: str, reason: str, base: int) -> None:
@@ -123,8 +122,7 @@ def _conflict(base: int, current: Json) -> None:
         if st.button("Take theirs", icon=":material/undo:"):
             _forget(Once(f"agents-{base}"))
         if st.button("Keep mine, to be saved over theirs", icon=":material/edit:"):
-            st.session_state[BASE] = str(current["revision"])
-            keep_draft(BASE, BASE)
+            keep_draft(BASE, str(current["revision"]))
             st.rerun()
 
 

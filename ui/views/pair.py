@@ -7,7 +7,7 @@ import streamlit as st
 from ui.api import Json
 from ui.links import back, open_here
 from ui.once import Once
-from ui.person import api, draft, drop_draft, keep_draft, needs
+from ui.person import api, draft, drop_draft, keep_typed, needs
 from ui.sessions import Role
 from ui.tables import state_badge
 from ui.texts import ago, number, plain
@@ -134,7 +134,7 @@ def _answer(title: str, agent: str | None, messages: list[Json]) -> None:
 def _text(form: Once, pair: Json, side: str, label: str) -> str:
     name, widget = f"{side}-{pair['preference_id']}", form.widget(side)
     text = draft(name, pair[side][-1]["content"])
-    return st.text_area(label, text, height=220, key=widget, on_change=keep_draft, args=(name, widget))
+    return st.text_area(label, text, height=220, key=widget, on_change=keep_typed, args=(name, widget))
 
 
 def _note(form: Once, pair: Json) -> str:
@@ -143,7 +143,7 @@ def _note(form: Once, pair: Json) -> str:
         "Note",
         draft(name),
         key=widget,
-        on_change=keep_draft,
+        on_change=keep_typed,
         args=(name, widget),
         placeholder="Why (optional)",
         max_chars=4000,

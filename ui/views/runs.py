@@ -6,7 +6,7 @@ import streamlit as st
 
 from ui.links import back, go, open_here, opened
 from ui.once import Once
-from ui.person import api, draft, drop_draft, keep_draft, needs
+from ui.person import api, draft, drop_draft, keep_typed, needs
 from ui.sessions import Role
 from ui.tables import Columns, numbers, pager, table, when
 from ui.troubles import live
@@ -41,7 +41,7 @@ def _start() -> None:
             "Task",
             value=draft("task"),
             key=field,
-            on_change=keep_draft,
+            on_change=keep_typed,
             args=("task", field),
             placeholder="Why is the sky blue?",
             **needs(
