@@ -48,6 +48,7 @@ def create_app(core: Core) -> FastAPI:
     )
     app.state.core = core
     app.state.streams = Streams(tail, doorkeeper)
+    app.state.probes = {**core.probes, "stream": tail.probe}
     app.state.registry = registry = CollectorRegistry()
     registry.register(WorkMetrics(core.engine, core.feed.head))
 

@@ -15,6 +15,7 @@ from fastapi import Depends, Request, Security
 from fastapi.params import Depends as Dependency
 from fastapi.routing import RouteContext
 from fastapi.security import HTTPBearer
+from sqlalchemy import exc as sqlalchemy
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,13 +31,17 @@ change nothing, and no other path takes it."""
 
 TOKEN_PROTOCOL = "bearer."  # noqa: S105 - a prefix, not a token
 CACHE_SECONDS = 1.0
+GRACE_SECONDS = 60.0
+"""How long who was known may go on reading while the database is away."""
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 CACHE_SIZE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
     caller: Caller
-    until: float
+    verified_at: float
 
 
 class Doorkeeper:
@@ -53,28 +58,31 @@ class Doorkeeper:
         self._now = now
         self._known: dict[bytes, _Remembered] = {}
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, only_reads: bool = False) -> Caller | None:
         """Whom the token stands for, if anybody.
 
-        While the database is away, who was known goes on being known: so that an operator can ask what is wrong, and
-        nothing can be revoked then anyway. Raises what tells of the outage for anybody else.
+        While the database is away, who was known a moment ago may go on reading, so that an operator can ask what is
+        wrong. Raises what tells of the outage for anything else. A pool without a free connection is no such outage:
+        tokens can be revoked meanwhile, and whoever loads the pool must not gain by it.
         """
         digest = sha256(token.encode(errors="replace")).digest()
         known = self._known.get(digest)
-        if known and self._now() < known.until:
+        if known and self._now() < known.verified_at + self._seconds:
             return known.caller
         asked_at = self._now()
         try:
             caller = await to_thread.run_sync(self._recognise, token)
+        except sqlalchemy.TimeoutError:
+            raise
         except OUTAGES:
-            if known:
+            if known and only_reads and self._now() < known.verified_at + GRACE_SECONDS:
                 return known.caller
             raise
         self._known.pop(digest, None)
         if caller:
             if len(self._known) >= CACHE_SIZE:
                 self._known.clear()
-            self._known[digest] = _Remembered(caller, asked_at + self._seconds)
+            self._known[digest] = _Remembered(caller, verified_at=asked_at)
         return caller
 
 
@@ -91,8 +99,9 @@ class Authentication:
             return
         connection = HTTPConnection(scope)
         token = bearer_token(connection)
+        only_reads = scope.get("method", "GET") in SAFE_METHODS  # a WebSocket, which has no method, is one GET
         try:
-            caller = await self._doorkeeper.caller(token) if token else None
+            caller = await self._doorkeeper.caller(token, only_reads) if token else None
         except OUTAGES as outage:
             refusal = await database_unavailable(cast(Request, connection), outage)
         else:

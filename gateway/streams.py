@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from gateway.auth import Doorkeeper
 from gateway.errors import OUTAGES
-from gateway.tail import Frame, Tail, TooSlow, Wanted
+from gateway.tail import Frame, Heartbeat, Tail, TooSlow, Wanted
 
 PROTOCOL = "caravan.v1"
 """The subprotocol that a browser offers beside its token."""
@@ -43,17 +43,6 @@ UNAVAILABLE = (1013, "the log cannot be read right now: come back with after=<th
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """Nothing happened since `position`."""
-
-    position: int | None
-
-    @property
-    def text(self) -> str:
-        return json.dumps({"type": "heartbeat", "position": self.position})
-
-
-@dataclass(frozen=True, slots=True)
 class Streams:
     """Opens streams on the tail for callers whose token stays valid."""
 
@@ -61,26 +50,22 @@ class Streams:
     doorkeeper: Doorkeeper
 
     async def frames(self, wanted: Wanted, after: int | None, token: str) -> AsyncGenerator[Frame | Heartbeat]:
-        """What `Tail.follow` yields, for as long as the token is valid, and a heartbeat when nothing happens for long.
+        """What `Tail.follow` yields, for as long as the token is valid; of the heartbeats one in a long while.
 
         Raises Ended.
         """
-        position, checked_at = after, time.monotonic()
-        spoke_at = checked_at
+        checked_at = spoke_at = time.monotonic()
         try:
             async with aclosing(self.tail.follow(wanted, after)) as frames:
                 async for frame in frames:
                     now = time.monotonic()
                     if now - checked_at >= RECHECK_SECONDS:
                         checked_at = now
-                        if await self.doorkeeper.caller(token) is None:
+                        if await self.doorkeeper.caller(token, only_reads=True) is None:
                             raise Ended(*REVOKED)
-                    if frame is not None:
-                        position, spoke_at = frame.position, now
-                        yield frame
-                    elif now - spoke_at >= HEARTBEAT_SECONDS:
+                    if isinstance(frame, Frame) or now - spoke_at >= HEARTBEAT_SECONDS:
                         spoke_at = now
-                        yield Heartbeat(position)
+                        yield frame
         except TooSlow as error:
             raise Ended(*TOO_SLOW) from error
         except OUTAGES as error:
@@ -134,7 +119,7 @@ async def _as_sse(frames: AsyncGenerator[Frame | Heartbeat]) -> AsyncGenerator[S
                 if isinstance(frame, Frame):
                     yield ServerSentEvent(frame.text, id=str(frame.position), event=frame.type)
                 else:
-                    yield ServerSentEvent(comment=frame.text)
+                    yield ServerSentEvent(comment=frame.text, id=str(frame.position))
     except Ended as ended:
         yield ServerSentEvent(json.dumps({"code": ended.code, "reason": ended.reason}), event="ended")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from uuid import UUID
 from anyio import to_thread
 from loguru import logger
 
-from gateway.errors import OUTAGES
+from adapters.embedded.backoff import Backoff
 
 POLL_SECONDS = 0.15
-OUTAGE_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+RETRY_CEILING = 10.0
+STALE_SECONDS = 5.0
+"""How old the tail's last look at the log may be before streams count as broken."""
 IDLE_SECONDS = 1.0
 PAGE = 500
 QUEUE = 1000
@@ -29,6 +33,10 @@ QUEUE = 1000
 
 class TooSlow(Exception):
     """The client does not read as fast as events arrive."""
+
+
+class TailStopped(Exception):
+    """Streams say nothing, because nobody reads the log for them."""
 
 
 class EventFeed(Protocol):
@@ -61,6 +69,17 @@ class Frame:
         """`event`: a CloudEvent."""
         text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
         return cls(event["position"], event["type"], UUID(event["subject"]), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing more that the client wants happened up to `position`: from there it may resume."""
+
+    position: int
+
+    @property
+    def text(self) -> str:
+        return json.dumps({"type": "heartbeat", "position": self.position})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +118,7 @@ class Subscription:
             async with asyncio.timeout(IDLE_SECONDS):
                 return await self._waiting.get()
         except TimeoutError:
-            return None
+            return None if self._waiting.empty() else self._waiting.get_nowait()
 
 
 class Tail:
@@ -110,21 +129,37 @@ class Tail:
         self._feed = feed
         self._seconds = seconds
         self._position = 0
+        self._looked_at: float | None = None
+        self._failure: Exception | None = None
         self._started = asyncio.Event()
         self._subscriptions: set[Subscription] = set()
 
     async def run(self) -> None:
-        """Until cancelled. While the database is away it tries again, and then goes on where it was."""
+        """Until cancelled. Whatever goes wrong is tried again, and then it goes on where it was."""
+        backoff = Backoff(RETRY_SECONDS, RETRY_CEILING)
         while True:
             try:
                 await self._step()
-            except OUTAGES as outage:
-                logger.warning("the tail cannot read the log: {}", outage)
-                await asyncio.sleep(OUTAGE_SECONDS)
+            except Exception as error:
+                self._failure = error
+                logger.opt(exception=error).error("the tail cannot read the log after position {}", self._position)
+                await asyncio.sleep(backoff.next_delay())
+            else:
+                self._looked_at, self._failure = time.monotonic(), None
+                backoff.reset()
 
-    async def follow(self, wanted: Wanted, after: int | None) -> AsyncGenerator[Frame | None]:
+    def probe(self) -> None:
+        """Raises TailStopped when the log's end was not seen for long, since streams cannot tell that from quiet."""
+        because = f": {type(self._failure).__name__}: {self._failure}" if self._failure else ""
+        if self._looked_at is None:
+            raise TailStopped(f"the log has not been read yet{because}")
+        age = time.monotonic() - self._looked_at
+        if age > STALE_SECONDS:
+            raise TailStopped(f"the log has not been read for {age:.0f} s, since position {self._position}{because}")
+
+    async def follow(self, wanted: Wanted, after: int | None) -> AsyncGenerator[Frame | Heartbeat]:
         """Every wanted event after that position, each once, in order: history first, then live for ever (after None:
-        live only). Yields None whenever nothing happened for a second. Raises TooSlow."""
+        live only). Yields a Heartbeat whenever nothing happened for a second. Raises TooSlow."""
         await self._started.wait()
         position = self._position if after is None else after
         async for frame in self._history(wanted, position, upto=None):
@@ -137,7 +172,8 @@ class Tail:
             while True:
                 arrived = await live.next()
                 if arrived is None:
-                    yield None
+                    position = max(position, self._position)
+                    yield Heartbeat(position)
                 elif arrived.position > position:
                     position = arrived.position
                     yield arrived

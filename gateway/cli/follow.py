@@ -40,4 +40,8 @@ def events(api: Api, after: int, **query: object) -> Iterator[Json]:
 def _stream(api: Api, after: int, query: dict[str, Any]) -> Iterator[Json]:
     with api.stream("/v1/stream", after=after, **query) as response:
         for message in EventSource(response).iter_sse():
-            yield message.json()
+            if message.event == "ended":
+                time.sleep(POLL_SECONDS)
+                return
+            if message.data:  # a heartbeat has none
+                yield message.json()

@@ -63,9 +63,9 @@ async def ready(core: CoreOf, response: Response) -> Alive:
 
 
 @router.get("/health", responses={503: {"model": Health, "description": "Some part does not work"}})
-async def health(core: CoreOf, response: Response) -> Health:
+async def health(core: CoreOf, request: Request, response: Response) -> Health:
     """Every part, tried just now."""
-    checks = await check_all(core.probes)
+    checks = await check_all(request.app.state.probes)
     works = {one.name: one.state == "ok" for one in checks}
     behind = await to_thread.run_sync(lambda: status(core.engine, core.feed.head())) if works["postgres"] else []
     if not all(works.values()):

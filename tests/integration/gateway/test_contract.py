@@ -208,6 +208,6 @@ async def test_health_tells_each_parts_state_and_latency(library: Gateway) -> No
     health = answer.json()
     assert (answer.status_code, health["status"]) == (503, "degraded")
     states = {check["name"]: check["state"] for check in health["checks"]}
-    assert states == {"postgres": "ok", "files": "ok", "nats": "failed", "model_server": "failed"}
+    assert states == {"postgres": "ok", "files": "ok", "nats": "failed", "model_server": "failed", "stream": "failed"}
     assert all(check["latency_ms"] >= 0 for check in health["checks"])
     assert {one["lag"] for one in health["projections"]} == {0}

@@ -149,6 +149,7 @@ async def test_while_the_database_is_away_everything_says_so_and_then_goes_on(ga
                 "nats": "failed",
                 "model_server": "failed",
                 "files": "ok",
+                "stream": "failed",
             }
         assert (await client.post("/v1/datasets", json={})).status_code == 202
         assert (await stranger.get("/health/ready")).status_code == 200

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from domain.access import Caller, Role
 from domain.events import Actor, ActorKind
@@ -20,13 +23,13 @@ class Desk:
         self.now = 100.0
         self.asked = 0
         self.known = {"good": ADA}
-        self.away = False
+        self.outage: Exception | None = None
         self.doorkeeper = Doorkeeper(self.recognise, seconds=1.0, now=lambda: self.now)
 
     def recognise(self, token: str) -> Caller | None:
         self.asked += 1
-        if self.away:
-            raise psycopg.OperationalError("gone")
+        if self.outage:
+            raise self.outage
         return self.known.get(token)
 
 
@@ -55,14 +58,35 @@ async def test_an_unknown_token_is_never_remembered() -> None:
     assert await desk.doorkeeper.caller("bad") == ADA
 
 
-async def test_while_the_database_is_away_only_who_was_known_comes_in() -> None:
+GONE = psycopg.OperationalError("gone")
+
+
+async def during(outage: Exception, token: str = "good", *, after: float, only_reads: bool = True) -> Caller | None:  # noqa: S107
+    """Who comes in so many seconds after `good` was verified last."""
     desk = Desk()
     await desk.doorkeeper.caller("good")
-    desk.away = True
-    desk.now += 60
-    assert await desk.doorkeeper.caller("good") == ADA
-    with pytest.raises(psycopg.OperationalError):
-        await desk.doorkeeper.caller("other")
+    desk.outage = outage
+    desk.now += after
+    return await desk.doorkeeper.caller(token, only_reads)
+
+
+async def test_while_the_database_is_away_who_was_known_a_moment_ago_may_read() -> None:
+    assert await during(GONE, after=59) == ADA
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"outage": GONE, "after": 61},
+        {"outage": GONE, "after": 2, "only_reads": False},
+        {"outage": GONE, "after": 2, "token": "other"},
+        {"outage": NoConnectionFree("pool"), "after": 2},
+    ],
+    ids=["long ago", "to write", "unknown", "the pool is only full"],
+)
+async def test_nobody_else_comes_in_then(request_: dict[str, Any]) -> None:
+    with pytest.raises(type(request_["outage"])):
+        await during(**request_)
 
 
 async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

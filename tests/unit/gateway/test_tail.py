@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway import tail as tails
 from gateway.errors import OUTAGES
-from gateway.tail import Tail, TooSlow, Wanted
+from gateway.tail import Frame, Heartbeat, Tail, TailStopped, TooSlow, Wanted
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
@@ -68,7 +68,7 @@ async def take(tail: Tail, count: int, after: int | None, wanted: Wanted = Wante
     found: list[int] = []
     async with asyncio.timeout(10), aclosing(tail.follow(wanted, after)) as frames:
         async for frame in frames:
-            if frame is not None:
+            if isinstance(frame, Frame):
                 found.append(frame.position)
             if len(found) == count:
                 break
@@ -121,7 +121,7 @@ async def test_what_happens_between_history_and_the_live_end_is_not_lost() -> No
         await asyncio.sleep(0.05)
         while len(seen) < 5:
             seen.append(await anext(frames))
-    assert [frame.position for frame in seen if frame] == log.positions()
+    assert [frame.position for frame in seen] == log.positions()
 
 
 async def test_without_a_position_a_client_hears_only_what_is_new() -> None:
@@ -172,17 +172,20 @@ async def test_a_client_that_left_is_forgotten() -> None:
         assert not tail._subscriptions
 
 
-async def test_the_tail_goes_on_where_it_was_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OUTAGES[0]("gone"), ValueError("an event that nobody can encode")])
+async def test_the_tail_goes_on_where_it_was_whatever_went_wrong(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Failing(Log):
         failures = 0
 
         def page(self, *args: Any, **more: Any) -> Sequence[Mapping[str, Any]]:
             if self.failures:
                 self.failures -= 1
-                raise OUTAGES[0]("gone")
+                raise error
             return super().page(*args, **more)
 
-    monkeypatch.setattr(tails, "OUTAGE_SECONDS", 0.01)
+    monkeypatch.setattr(tails, "RETRY_SECONDS", 0.01)
     log = Failing()
     async with running(log) as tail:
         taking = asyncio.create_task(take(tail, 3, after=None))
@@ -195,4 +198,30 @@ async def test_the_tail_goes_on_where_it_was_after_an_outage(monkeypatch: pytest
 async def test_while_nothing_happens_the_stream_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tails, "IDLE_SECONDS", 0.01)
     async with running(Log()) as tail, aclosing(tail.follow(Wanted(), None)) as frames:
-        assert await anext(frames) is None
+        assert await anext(frames) == Heartbeat(0)
+
+
+async def test_a_heartbeat_says_how_far_a_filtered_client_need_not_look_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "IDLE_SECONDS", 0.05)
+    log = Log()
+    log.append(1, "workflow.failed")
+    log.append(3, "workflow.started")
+    async with running(log) as tail, aclosing(tail.follow(Wanted(("workflow.failed",)), 0)) as frames:
+        first = await anext(frames)
+        assert first.position == log.positions()[0]
+        assert await anext(frames) == Heartbeat(log.head())
+        log.append(5, "workflow.started")
+        assert await anext(frames) == Heartbeat(log.head())
+
+
+async def test_a_tail_that_cannot_read_says_so_to_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Log):
+        def page(self, *args: Any, **more: Any) -> Sequence[Mapping[str, Any]]:
+            raise ValueError("no such column")
+
+    monkeypatch.setattr(tails, "STALE_SECONDS", 0.1)
+    async with running(Log()) as works, running(Broken()) as stands:
+        await asyncio.sleep(0.2)
+        works.probe()
+        with pytest.raises(TailStopped, match="no such column"):
+            stands.probe()
