@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from domain.errors import VersionConflict
+from domain.errors import PreconditionRequired, VersionConflict
 from domain.ports import RosterFormat, Session, Written
 from domain.roster import ROSTER_ID, AgentRoster
 
 
 @dataclass(frozen=True, slots=True)
 class ReviseRoster:
-    """`text` is the whole agents.yaml; `expected_revision` the one that it was edited from."""
+    """`text` is the whole agents.yaml; `expected_revision` the one that it was edited from (None: there was none)."""
 
     text: str
     reason: str = ""
@@ -26,7 +26,8 @@ class Revising:
         self._format = format
 
     def __call__(self, command: ReviseRoster, session: Session) -> Written:
-        """Raises Invalid with line and column, VersionConflict when somebody else revised it meanwhile."""
+        """Raises Invalid with line and column, VersionConflict when somebody else revised it meanwhile, and
+        PreconditionRequired when there is a revision and the caller does not say that it edited this one."""
         agents = self._format.parse(command.text)
         digest = sha256(command.text.encode()).hexdigest()
         roster = session.find(AgentRoster, ROSTER_ID)
@@ -34,6 +35,8 @@ class Revising:
             if command.expected_revision:
                 raise VersionConflict(command.expected_revision, 0)
             roster = AgentRoster.begin(command.text, digest, agents, command.reason, at=session.now())
+        elif command.expected_revision is None:
+            raise PreconditionRequired("send If-Match with the ETag of the revision that you edited: no edit is lost")
         else:
             roster.must_be_at(command.expected_revision)
             roster.revise(command.text, digest, agents, command.reason, at=session.now())

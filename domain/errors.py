@@ -29,6 +29,12 @@ class VersionConflict(DomainError):
         super().__init__(f"it is at version {actual}, not {expected}: read it again, then repeat the change")
 
 
+class PreconditionRequired(DomainError):
+    """The change must say what it was made from. HTTP 428."""
+
+    status = 428
+
+
 class AlreadyDone(DomainError):
     """The aggregate's state does not allow this any more. HTTP 409."""
 

@@ -87,12 +87,6 @@ class Forbidden(DomainError):
     status = 403
 
 
-class PreconditionRequired(DomainError):
-    """The change must say what it was made from. HTTP 428."""
-
-    status = 428
-
-
 def problem(
     request: Request,
     kind: str,

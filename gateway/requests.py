@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Annotated, Any, cast
 from uuid import UUID, uuid4, uuid5
 
 from anyio import to_thread
-from fastapi import Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response, params
 from pydantic import Field
 from sqlalchemy import Connection
 
@@ -172,8 +172,9 @@ class View:
         return {"items": items, "next": None, "position": self.position}
 
 
-def viewing(*projectors: Projector) -> Callable[..., Iterator[View]]:
-    """The dependency that opens a View of these read models, once they have come to `?after=`."""
+def viewing(*projectors: Projector) -> params.Depends:
+    """The dependency that opens a View of these read models, once they have come to `?after=`. It is closed before the
+    answer is sent: a slow reader must not hold a connection."""
     names = [projector.name for projector in projectors]
 
     async def caught_up(
@@ -192,7 +193,7 @@ def viewing(*projectors: Projector) -> Callable[..., Iterator[View]]:
         with core.engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
             yield View(db, min(checkpoints.position(db, name) for name in names))
 
-    return view
+    return cast(params.Depends, Depends(view, scope="function"))
 
 
 def found(row: Row | None, kind: str, id: UUID | str | int) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 
 from commands.lora_adapters import PromoteAdapter, RetireAdapter
 from domain.access import Role
@@ -18,7 +18,7 @@ from projections import lora_adapters
 from projections.lora_adapters import AdapterState
 
 router = APIRouter(prefix="/v1/adapters", tags=["adapters"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
-Adapters = Annotated[View, Depends(viewing(lora_adapters.PROJECTOR))]
+Adapters = Annotated[View, viewing(lora_adapters.PROJECTOR)]
 Name = Annotated[str, Path(max_length=80, examples=["team@1"])]
 
 

@@ -10,17 +10,16 @@ from commands.roster import ReviseRoster
 from domain.access import Role
 from domain.errors import Invalid
 from domain.ports import Written
-from domain.roster import ROSTER_ID
 from domain.text import is_storable
 from gateway.auth import needs
-from gateway.errors import Answers, PreconditionRequired, responses
-from gateway.requests import Commands, CoreOf, Cursor, ExpectedVersion, Limit, Tag, View, found, viewing
+from gateway.errors import Answers, responses
+from gateway.requests import Commands, Cursor, ExpectedVersion, Limit, Tag, View, found, viewing
 from gateway.shapes import RosterRevision, page_of
 from gateway.strict import StrictRoute
 from projections import agent_rosters
 
 router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
-Rosters = Annotated[View, Depends(viewing(agent_rosters.PROJECTOR))]
+Rosters = Annotated[View, viewing(agent_rosters.PROJECTOR)]
 Accept = Annotated[str, Header(description="`application/yaml` for the text alone")]
 
 MEDIA_TYPE = "application/yaml"
@@ -62,14 +61,11 @@ def get_agents(view: Rosters, tag: Tag, accept: Accept = "*/*") -> Response | di
 def revise_agents(
     text: Annotated[str, Depends(_yaml)],
     command: Commands,
-    core: CoreOf,
     tag: Tag,
     revision: ExpectedVersion,
     reason: Annotated[str, Query(max_length=2000)] = "",
 ) -> Written:
     """Replaces agents.yaml, once it is valid. Runs asked for before keep the revision that they began with."""
-    if revision is None and core.store.history(ROSTER_ID):
-        raise PreconditionRequired("send If-Match with the ETag of the revision that you edited: no edit is lost")
     written = command(ReviseRoster(text, reason, revision))
     tag.set(written.version)
     return written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 from pydantic import Field
 
@@ -22,7 +22,7 @@ from gateway.strict import Body, StrictRoute
 from projections import datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
-Datasets = Annotated[View, Depends(viewing(datasets.PROJECTOR))]
+Datasets = Annotated[View, viewing(datasets.PROJECTOR)]
 MEDIA_TYPE = "application/jsonl"
 FILE: Answers = {200: {"description": "One pair a line, in TRL's columns", "content": {MEDIA_TYPE: {}}}}
 

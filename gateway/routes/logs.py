@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
 from domain.access import Role
@@ -16,7 +16,7 @@ from gateway.strict import StrictRoute
 from projections import interaction_log
 
 router = APIRouter(prefix="/v1/logs", tags=["logs"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
-Log = Annotated[View, Depends(viewing(interaction_log.PROJECTOR))]
+Log = Annotated[View, viewing(interaction_log.PROJECTOR)]
 
 
 @router.get("", response_model=page_of(LogEntry))

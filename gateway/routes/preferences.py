@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from commands.preferences import AnnotatePreference, ProposePreference, RevisePreference, WithdrawPreference
@@ -25,7 +25,7 @@ from projections.dpo_annotations import Standing
 router = APIRouter(
     prefix="/v1/preferences", tags=["preferences"], route_class=StrictRoute, dependencies=needs(Role.VIEWER)
 )
-Pairs = Annotated[View, Depends(viewing(dpo_annotations.PROJECTOR))]
+Pairs = Annotated[View, viewing(dpo_annotations.PROJECTOR)]
 Note = Annotated[str, Field(max_length=4000)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
@@ -37,8 +37,8 @@ from projections import training_metrics, training_runs
 router = APIRouter(
     prefix="/v1/training-runs", tags=["training"], route_class=StrictRoute, dependencies=needs(Role.VIEWER)
 )
-Trainings = Annotated[View, Depends(viewing(training_runs.PROJECTOR))]
-Curves = Annotated[View, Depends(viewing(training_runs.PROJECTOR, training_metrics.PROJECTOR))]
+Trainings = Annotated[View, viewing(training_runs.PROJECTOR)]
+Curves = Annotated[View, viewing(training_runs.PROJECTOR, training_metrics.PROJECTOR)]
 
 
 class TrainingRequest(Body):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, StringConstraints
 
 from commands.workflows import RequestWorkflow, StopWorkflow
@@ -20,9 +20,9 @@ from gateway.strict import Body, StrictRoute
 from projections import ballots, interaction_log, workflow_runs
 
 router = APIRouter(prefix="/v1/workflows", tags=["workflows"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
-Runs = Annotated[View, Depends(viewing(workflow_runs.PROJECTOR))]
-Steps = Annotated[View, Depends(viewing(workflow_runs.PROJECTOR, interaction_log.PROJECTOR))]
-Ballots = Annotated[View, Depends(viewing(workflow_runs.PROJECTOR, ballots.PROJECTOR))]
+Runs = Annotated[View, viewing(workflow_runs.PROJECTOR)]
+Steps = Annotated[View, viewing(workflow_runs.PROJECTOR, interaction_log.PROJECTOR)]
+Ballots = Annotated[View, viewing(workflow_runs.PROJECTOR, ballots.PROJECTOR)]
 
 Turn = Annotated[str, StringConstraints(pattern=r"\S")]
 EXAMPLE = {"turns": ["Why is the sky blue?", "Now explain it to a child."], "ref": "sky-1", "category": "science"}

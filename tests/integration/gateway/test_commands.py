@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from domain.access import Role
 from gateway import requests
@@ -193,6 +194,28 @@ async def test_a_read_after_a_write_waits_for_the_read_model(gateway: Gateway) -
     assert answer.json()["position"] >= position
 
 
+async def test_a_client_that_reads_its_answer_slowly_holds_no_connection(gateway: Gateway) -> None:
+    pool = gateway.core.engine.pool
+    in_use: list[int] = []
+
+    async def slowly(message: Message) -> None:
+        in_use.append(pool.checkedout())  # type: ignore[attr-defined]
+
+    async def nothing() -> Message:
+        return {"type": "http.request"}
+
+    token = f"Bearer {gateway.tokens[Role.VIEWER]}".encode()
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/datasets",
+        "query_string": b"",
+        "headers": [(b"authorization", token)],
+    }
+    await gateway.app(scope, nothing, slowly)
+    assert in_use == [0, 0]
+
+
 async def test_a_read_model_that_does_not_come_is_told_as_503(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +305,23 @@ async def test_agents_yaml_keeps_its_comments_and_no_edit_is_lost(gateway: Gatew
         assert [one["revision"] for one in (await admin.get("/v1/agents/revisions")).json()["items"]] == [2, 1]
         assert (await admin.get("/v1/agents/revisions/0")).status_code == 404
         assert (await admin.get(f"/v1/agents/revisions/{2**40}")).status_code == 404
+
+
+async def test_of_two_first_revisions_at_once_one_is_kept_and_a_repeat_of_it_gets_its_first_answer(
+    gateway: Gateway,
+) -> None:
+    texts = [AGENTS, AGENTS.replace("physicist", "chemist")]
+    async with gateway.client() as admin:
+        answers = await asyncio.gather(
+            *(
+                admin.put("/v1/agents", content=text, headers={"Idempotency-Key": str(n)})
+                for n, text in enumerate(texts)
+            )
+        )
+        assert sorted(answer.status_code for answer in answers) == [200, 428]
+        kept = [answer.status_code for answer in answers].index(200)
+        again = await admin.put("/v1/agents", content=texts[kept], headers={"Idempotency-Key": str(kept)})
+    assert (again.status_code, again.json()) == (200, answers[kept].json())
 
 
 async def test_a_mistake_in_agents_yaml_is_told_with_its_line(gateway: Gateway) -> None:
