@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Connection, Integer, Table, Text, select
 
+from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.roster import AgentRoster
 from projections.paging import LIMIT, Page, one, page
-from projections.projector import Projector, Row, plain, topics_of
+from projections.projector import Projector, Row, plain
 from projections.tables import METADATA, Json, Moment, position
 
 TABLE = Table(

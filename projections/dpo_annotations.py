@@ -11,10 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Connection, Double, Index, Select, Table, Text, Uuid, select
 
+from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.preference import Pair, Preference, Verdict, weight
 from projections.paging import LIMIT, Page, one, page, tally
-from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp, topics_of
+from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.tables import METADATA, Json, Moment, position, version
 
 

@@ -20,10 +20,11 @@ from sqlalchemy import (
     select,
 )
 
+from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.lora_adapter import LoraAdapter
 from projections.paging import LIMIT, Page, one, page
-from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp, topics_of
+from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.tables import METADATA, Json, Moment, position, version
 
 

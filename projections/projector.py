@@ -10,8 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Column, Table
 
-from domain.catalogue import EVENT_TYPES, aggregate_topic
-from domain.events import Recorded, topic_of
+from domain.events import Recorded
 
 Row = dict[str, Any]
 Fold = Callable[[Row | None, Recorded], Row | None]
@@ -36,11 +35,6 @@ class Projector:
         """One column; the engine loads rows by it."""
         (column,) = self.table.primary_key.columns
         return column
-
-
-def topics_of(aggregate: type) -> tuple[str, ...]:
-    """The topics of all the aggregate's events."""
-    return tuple(topic for topic in EVENT_TYPES if aggregate_topic(topic) == topic_of(aggregate))
 
 
 def aggregate_id(recorded: Recorded) -> UUID:

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, Table, Text, Uuid, select
 
+from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.training import TrainingRun, TrainingState
 from projections.paging import LIMIT, Page, one, page
-from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp, topics_of
+from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.tables import METADATA, Json, Moment, position, version
 
 TABLE = Table(

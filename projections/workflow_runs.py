@@ -8,11 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Select, Table, Text, Uuid, select
 
+from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.ranking import Outcome
 from domain.workflow import State, Workflow
 from projections.paging import LIMIT, Page, one, page, tally
-from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp, topics_of
+from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.tables import METADATA, Json, Moment, position, version
 
 TABLE = Table(
