@@ -6,12 +6,10 @@ It takes about half an hour on two cores. ACCEPTANCE_TASKS=8 tries it with fewer
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from math import comb
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,6 +17,7 @@ from psycopg.rows import scalar_row
 from rich.console import Console
 from rich.table import Table
 
+from adapters.model_server.weights import prepare_model
 from gateway.cli.client import Api
 from gateway.cli.runs import FINISHED, read_tasks, start_batch
 from projections import ALL
@@ -35,8 +34,8 @@ def main() -> int:
     tasks = read_tasks(needs_real_inputs() / "mt_bench_questions.jsonl")[
         : int(os.environ.get("ACCEPTANCE_TASKS", "80"))
     ]
-    with living_caravan(Path(os.environ.get("ACCEPTANCE_HOME", ".acceptance"))) as caravan:
-        api = caravan.api("operator")
+    with living_caravan(prepare_model=prepare_model) as caravan:
+        api = Api(caravan.api_url, caravan.token)
         began = time.monotonic()
         batch = start_batch(api, tasks, kind="mutual_ranking", agents=[], max_tokens=MAX_TOKENS)
         runs = _play(api, batch, len(tasks), caravan)
@@ -55,22 +54,20 @@ def _play(api: Api, batch: str, total: int, caravan: LivingCaravan) -> list[dict
         done = sum(run["state"] in FINISHED for run in runs)
         for mark in [mark for mark in due if done >= mark]:
             victim = due.pop(mark)
-            pid = caravan.status().child(victim).pid
-            console.print(f"{done}/{total} runs finished: kill -9 {victim} ({pid})")
-            if pid:
-                os.kill(pid, signal.SIGKILL)
+            console.print(f"{done}/{total} runs finished: kill -9 {victim}")
+            caravan.kill(victim)
         if done == total == len(runs):
             return runs
         time.sleep(2)
 
 
 def _checks(caravan: LivingCaravan, runs: list[dict[str, Any]], total: int) -> Iterator[tuple[str, bool]]:
-    with psycopg.connect(caravan.database_url, row_factory=scalar_row) as db:
+    with psycopg.connect(caravan.postgres.url(), row_factory=scalar_row) as db:
 
         def count(query: str) -> int:
             return db.execute(query).fetchone() or 0  # type: ignore[call-overload]  # queries are literals below
 
-        caravan.wait_until_caught_up()
+        _wait_until_caught_up(caravan)
         yield f"{total} of {total} runs completed", [run["state"] for run in runs] == ["completed"] * total
         expected = {run["run_id"]: _expected(run) for run in runs}
         yield (
@@ -97,8 +94,17 @@ def _checks(caravan: LivingCaravan, runs: list[dict[str, Any]], total: int) -> I
         )
         yield "versions contiguous in every aggregate", broken == 0
         yield "nothing parked", count("SELECT count(*) FROM parked_events") == 0
-        running = caravan.status()
+        running = caravan.processes()
         yield "every victim died and is back", all(running.child(victim).restarts >= 1 for victim in VICTIMS)
+
+
+def _wait_until_caught_up(caravan: LivingCaravan, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    with caravan.api() as api:
+        while any(item["lag"] for item in api.get("/v1/projections").json()["items"]):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the read models do not catch up")
+            time.sleep(0.2)
 
 
 def _expected(run: dict[str, Any]) -> tuple[int, int]:
@@ -108,12 +114,12 @@ def _expected(run: dict[str, Any]) -> tuple[int, int]:
 
 
 def _rebuilt_the_same(caravan: LivingCaravan) -> bool:
-    before = _rows(caravan.database_url)
-    with psycopg.connect(caravan.database_url, autocommit=True) as db:
+    before = _rows(caravan.postgres.url())
+    with psycopg.connect(caravan.postgres.url(), autocommit=True) as db:
         for projector in ALL:
             db.execute(f"DROP TABLE {projector.table.name} CASCADE")  # type: ignore[arg-type]  # our own table's name
     caravan.run("projections", "rebuild")
-    return _rows(caravan.database_url) == before
+    return _rows(caravan.postgres.url()) == before
 
 
 def _rows(database_url: str) -> dict[str, list[str]]:

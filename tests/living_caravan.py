@@ -1,4 +1,4 @@
-"""A whole Caravan, as a person would start it: `caravan up` in a data folder and on ports of its own."""
+"""A whole Caravan, started as a user starts it: `caravan up` in a data folder and on ports of its own."""
 
 from __future__ import annotations
 
@@ -6,125 +6,165 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
+
+import httpx
 
 from adapters.embedded import record
 from adapters.embedded.keeper import State
-from adapters.embedded.ports import free_port
+from adapters.embedded.nats_server import EmbeddedNats
+from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.record import Record
-from gateway.cli.client import Api
-from gateway.settings import Settings
-from gateway.stack import located
+from adapters.embedded.tether import tethered
+from tests.tiny_model import make_tiny_model
 
-READY_SECONDS = 300.0
-UP = (State.RUNNING, State.DONE)
+ROOT = Path(__file__).parents[1]
+BASE_MODEL = "smollm2-135m-instruct"
+START_SECONDS = 240.0
+STOP_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LivingCaravan:
-    """A running one. `environment` is what its commands need to find it."""
+    """Where its doors are, an administrator's token, and the environment in which its commands find it."""
 
-    settings: Settings
-    environment: Mapping[str, str]
+    home: Path
+    artifacts: Path
+    environment: dict[str, str]
+    api_url: str
+    console_url: str
+    model_url: str
+    token: str
 
     @property
-    def database_url(self) -> str:
-        return str(located(self.settings).database_url)
+    def postgres(self) -> EmbeddedPostgres:
+        """Its database server, unless it uses somebody else's."""
+        return EmbeddedPostgres(self.home / "postgres", self.home / "logs" / "postgres.log")
 
     @property
-    def console_url(self) -> str:
-        return f"http://127.0.0.1:{self.settings.ui_port}"
+    def nats(self) -> EmbeddedNats:
+        """Its NATS server, unless it uses somebody else's."""
+        return EmbeddedNats(self.home / "nats", self.home / "logs" / "nats.log", int(self.environment[NATS_PORT]))
+
+    def api(self, token: str | None = None) -> httpx.Client:
+        """A client with the administrator's token, or that one."""
+        headers = {"Authorization": f"Bearer {token or self.token}"}
+        return httpx.Client(base_url=self.api_url, headers=headers, timeout=30, trust_env=False)
+
+    def new_token(self, name: str, role: str) -> str:
+        """A token of another person."""
+        token: str = json.loads(self.run("tokens", "create", name, "--role", role, "--json"))["token"]
+        return token
 
     def run(self, *arguments: str) -> str:
-        """What `caravan ARGUMENTS` printed. Raises CalledProcessError when it fails."""
-        command = [sys.executable, "-m", "gateway.cli", *arguments]
-        done = subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True)
-        return done.stdout
+        """What `caravan ARGUMENTS` prints. Raises CalledProcessError."""
+        return caravan_prints(self.environment, *arguments)
 
-    def token(self, role: str, name: str | None = None, kind: str = "human") -> str:
-        """A new token of that role."""
-        name = name or f"{role}-{time.monotonic_ns():x}"
-        return str(json.loads(self.run("tokens", "create", name, "--role", role, "--kind", kind, "--json"))["token"])
-
-    def api(self, role: str) -> Api:
-        """The API with a new token of that role."""
-        return Api(self.settings.api_url, self.token(role))
-
-    def status(self) -> Record:
-        """What the supervisor says. Raises RuntimeError when it is gone."""
-        running = record.read(self.settings.home.absolute() / "run")
-        if running is None:
-            raise RuntimeError("the supervisor is gone")
+    def processes(self) -> Record:
+        """What its supervisor says of them."""
+        running = record.read(self.home / "run")
+        assert running is not None, "the supervisor is gone"
         return running
 
-    def wait_until_caught_up(self, seconds: float = 60) -> None:
-        """Until every read model is at the head of the log. Raises TimeoutError."""
-        api, deadline = self.api("viewer"), time.monotonic() + seconds
-        while any(item["lag"] for item in api.get("/v1/projections")["items"]):
-            if time.monotonic() > deadline:
-                raise TimeoutError("the read models do not catch up")
-            time.sleep(0.2)
+    def is_up(self) -> bool:
+        """Whether every process runs, or has done its task."""
+        return all(child.state in (State.RUNNING, State.DONE) for child in self.processes().children)
+
+    def kill(self, name: str) -> None:
+        """With -9, and waits until its supervisor has seen it."""
+        before = self.processes().child(name)
+        assert before.pid is not None
+        os.kill(before.pid, signal.SIGKILL)
+        while self.processes().child(name) == before:
+            time.sleep(0.05)
 
 
 @contextmanager
-def living_caravan(folder: Path, **settings: object) -> Iterator[LivingCaravan]:
-    """Started afresh in `folder`, ready; stopped at the end. `settings` override those of the profile `dev`.
+def living_caravan(
+    home: Path | None = None, prepare_model: Callable[[Path], object] = make_tiny_model, **given: str
+) -> Iterator[LivingCaravan]:
+    """Every process on free ports; stopped and removed at the end, and with the process that started it.
 
-    The embedded model's files are taken from this checkout's own data folder where they are there, to save their
-    conversion.
+    A tiny random model stands in the embedded one's place, fast and no less real, unless `prepare_model` makes another.
+    `given` are further environment variables, e.g. DATABASE_URL.
     """
-    folder = folder.absolute()
-    chosen = Settings(
-        home=folder / "home",
-        artifacts=folder / "artifacts",
-        **{name: free_port() for name in ("port", "ui_port", "model_port", "nats_port")},  # type: ignore[arg-type]
-        **settings,  # type: ignore[arg-type]
-    )
-    _borrow_model(Settings(), chosen)
-    environment = _environment(chosen)
-    log = folder / "up.log"
-    with log.open("wb") as output:
-        up = subprocess.Popen(
-            [sys.executable, "-m", "gateway.cli", "up"],
+    home = home or Path(mkdtemp(prefix="caravan-e2e-"))
+    prepare_model(home / "models" / BASE_MODEL)
+    environment = _environment(home) | given
+    output = home / "up.log"
+    with output.open("w") as log:
+        process = subprocess.Popen(
+            tethered([sys.executable, "-m", "gateway.cli", "up"], signal.SIGTERM),
+            cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-        caravan = LivingCaravan(chosen, environment)
+    api, ui, model = (f"http://127.0.0.1:{environment[name]}" for name in (API_PORT, UI_PORT, MODEL_PORT))
+    try:
+        _wait_until(lambda: _answers(f"{ui}/_stcore/health"), process, output)
+        token = json.loads(caravan_prints(environment, "tokens", "create", "e2e", "--role", "admin", "--json"))["token"]
+        caravan = LivingCaravan(home, home / "artifacts", environment, api, ui, f"{model}/v1", token)
+        with caravan.api() as client:
+            _wait_until(lambda: client.get("/health").is_success, process, output)
+        yield caravan
+    finally:
+        process.send_signal(signal.SIGTERM)
         try:
-            _await_readiness(caravan, up, log)
-            yield caravan
+            process.wait(STOP_SECONDS)
         finally:
-            up.send_signal(signal.SIGTERM)
-            up.wait(60)
+            cluster = EmbeddedPostgres(home / "postgres", home / "logs" / "postgres.log").cluster.folder
+            shutil.rmtree(cluster, ignore_errors=True)
+            shutil.rmtree(home, ignore_errors=True)
 
 
-def _await_readiness(caravan: LivingCaravan, up: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        if up.poll() is not None:
-            raise RuntimeError(f"`caravan up` ended:\n{log.read_text()}")
-        running = record.read(caravan.settings.home / "run")
-        if running and all(child.state in UP for child in running.children):
-            return
-        time.sleep(0.2)
-    raise TimeoutError(f"`caravan up` was not ready after {READY_SECONDS:.0f} s:\n{log.read_text()}")
+API_PORT, UI_PORT, MODEL_PORT, NATS_PORT = (
+    f"CARAVAN_{name}" for name in ("PORT", "UI_PORT", "MODEL_PORT", "NATS_PORT")
+)
 
 
-def _borrow_model(ours: Settings, theirs: Settings) -> None:
-    theirs.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    source, target = ours.base_model_dir, theirs.base_model_dir
-    if (source / "config.json").exists() and not target.exists():
-        shutil.copytree(source, target)
+def caravan_prints(environment: dict[str, str], *arguments: str) -> str:
+    """What `caravan ARGUMENTS` prints. Raises CalledProcessError."""
+    command = [sys.executable, "-m", "gateway.cli", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    names = ("home", "artifacts", "port", "ui_port", "model_port", "nats_port", "concurrent_runs")
-    return {**os.environ, **{f"CARAVAN_{name.upper()}": str(getattr(settings, name)) for name in names}}
+def _environment(home: Path) -> dict[str, str]:
+    ours = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "NATS_URL")}
+    ports = dict(zip((API_PORT, UI_PORT, MODEL_PORT, NATS_PORT), map(str, _free_ports(4)), strict=True))
+    return {**ours, **ports, "CARAVAN_HOME": str(home), "CARAVAN_ARTIFACTS": str(home / "artifacts")}
+
+
+def _free_ports(count: int) -> list[int]:
+    """Held open together, so that they differ."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        assert process.poll() is None, f"caravan up ended:\n{output.read_text()[-4000:]}"
+        assert time.monotonic() < deadline, f"caravan up is not ready:\n{output.read_text()[-4000:]}"
+        time.sleep(0.3)

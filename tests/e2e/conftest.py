@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.e2e import caravan as e2e
+from tests.living_caravan import LivingCaravan, living_caravan
 from tests.requirements import needs_chromium
 
 PATIENCE = 30_000
@@ -27,8 +27,8 @@ CHROMIUM_ARGUMENTS = [
 
 
 @pytest.fixture(scope="session")
-def caravan() -> Iterator[e2e.RunningCaravan]:
-    with e2e.running_caravan() as running:
+def caravan() -> Iterator[LivingCaravan]:
+    with living_caravan() as running:
         yield running
 
 

@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.e2e.caravan import ROOT, RunningCaravan
+from tests.living_caravan import ROOT, LivingCaravan
 from tests.requirements import needs_real_inputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def openapi(caravan: RunningCaravan) -> dict[str, Any]:
+def openapi(caravan: LivingCaravan) -> dict[str, Any]:
     document: dict[str, Any] = caravan.api().get("/openapi.json").json()
     return document
 
 
-def test_a_run_is_started_watched_listed_and_read(caravan: RunningCaravan, openapi: dict[str, Any]) -> None:
+def test_a_run_is_started_watched_listed_and_read(caravan: LivingCaravan, openapi: dict[str, Any]) -> None:
     (run,) = printed(caravan, "run", "Name a bird.", "--max-tokens", "8")
     assert run["state"] == "completed"
     must_fit(openapi, "/v1/workflows/{run_id}", run)
@@ -33,7 +33,7 @@ def test_a_run_is_started_watched_listed_and_read(caravan: RunningCaravan, opena
     assert {entry["phase"] for entry in entries} == {"answer", "score"}
 
 
-def test_real_tasks_with_two_turns_are_read_from_a_file(caravan: RunningCaravan, tmp_path: Path) -> None:
+def test_real_tasks_with_two_turns_are_read_from_a_file(caravan: LivingCaravan, tmp_path: Path) -> None:
     lines = (needs_real_inputs() / "mt_bench_questions.jsonl").read_text().splitlines()
     two = tmp_path / "two.jsonl"
     two.write_text("\n".join(lines[:2]))
@@ -43,7 +43,7 @@ def test_real_tasks_with_two_turns_are_read_from_a_file(caravan: RunningCaravan,
 
 
 def test_a_pair_is_annotated_and_a_dataset_built_and_saved(
-    caravan: RunningCaravan, openapi: dict[str, Any], tmp_path: Path
+    caravan: LivingCaravan, openapi: dict[str, Any], tmp_path: Path
 ) -> None:
     printed(caravan, "run", "Name a fish.", "--max-tokens", "8")
     pair, *_ = printed(caravan, "preferences")
@@ -56,7 +56,7 @@ def test_a_pair_is_annotated_and_a_dataset_built_and_saved(
     assert dataset in printed(caravan, "dataset", "list")
 
 
-def test_agents_events_read_models_and_processes_can_be_looked_at(caravan: RunningCaravan) -> None:
+def test_agents_events_read_models_and_processes_can_be_looked_at(caravan: LivingCaravan) -> None:
     assert "agents:" in caravan_says(caravan, "agents", "show").stdout
     assert "4 agents" in caravan_says(caravan, "agents", "validate", "configs/agents.yaml").stdout
     (event,) = printed(caravan, "events", "--type", "agent_roster", "--limit", "1")
@@ -65,13 +65,13 @@ def test_agents_events_read_models_and_processes_can_be_looked_at(caravan: Runni
     assert {child["name"] for child in printed(caravan, "status")} >= {"postgres", "nats", "gateway", "worker"}
 
 
-def test_read_models_are_rebuilt_while_everything_runs(caravan: RunningCaravan) -> None:
+def test_read_models_are_rebuilt_while_everything_runs(caravan: LivingCaravan) -> None:
     before = printed(caravan, "runs")
     caravan_says(caravan, "projections", "rebuild", "workflow_runs", "interaction_logs")
     assert printed(caravan, "runs") == before
 
 
-def test_tokens_come_and_go(caravan: RunningCaravan) -> None:
+def test_tokens_come_and_go(caravan: LivingCaravan) -> None:
     made = printed(caravan, "tokens", "create", "grace", "--role", "viewer")
     assert refused(caravan, "stop", "01890a5d-ac96-774b-bcce-b302099a8057", token=made["token"]).count("operator") == 1
     caravan_says(caravan, "tokens", "revoke", "grace")
@@ -80,7 +80,7 @@ def test_tokens_come_and_go(caravan: RunningCaravan) -> None:
     assert made["token"] not in json.dumps(grace)
 
 
-def test_what_cannot_be_done_is_said_in_one_sentence(caravan: RunningCaravan, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_said_in_one_sentence(caravan: LivingCaravan, tmp_path: Path) -> None:
     assert "mutual_ranking" in refused(caravan, "run", "Hello", "--kind", "duel")
     bad = tmp_path / "bad.jsonl"
     bad.write_text("not a task")
@@ -89,12 +89,12 @@ def test_what_cannot_be_done_is_said_in_one_sentence(caravan: RunningCaravan, tm
     assert caravan_says(caravan, "run", check=False).returncode == 2
 
 
-def printed(caravan: RunningCaravan, *arguments: str) -> Any:
+def printed(caravan: LivingCaravan, *arguments: str) -> Any:
     """What the command prints with --json."""
     return json.loads(caravan_says(caravan, *arguments, "--json").stdout)
 
 
-def refused(caravan: RunningCaravan, *arguments: str, token: str | None = None) -> str:
+def refused(caravan: LivingCaravan, *arguments: str, token: str | None = None) -> str:
     """Why it fails, with exit code 1."""
     done = caravan_says(caravan, *arguments, check=False, token=token)
     assert done.returncode == 1, done.stdout
@@ -103,7 +103,7 @@ def refused(caravan: RunningCaravan, *arguments: str, token: str | None = None) 
 
 
 def caravan_says(
-    caravan: RunningCaravan, *arguments: str, check: bool = True, token: str | None = None
+    caravan: LivingCaravan, *arguments: str, check: bool = True, token: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     environment = {**caravan.environment, "CARAVAN_TOKEN": caravan.token if token is None else token}
     command = [sys.executable, "-m", "gateway.cli", *arguments]

@@ -15,9 +15,7 @@ import psycopg
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from adapters.embedded.nats_server import EmbeddedNats
-from adapters.embedded.postgres import EmbeddedPostgres
-from tests.e2e.caravan import BASE_MODEL, RunningCaravan
+from tests.living_caravan import BASE_MODEL, LivingCaravan
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -25,7 +23,7 @@ LONG_ENOUGH = 240.0
 
 
 @pytest.fixture(scope="module")
-def api(caravan: RunningCaravan) -> httpx.Client:
+def api(caravan: LivingCaravan) -> httpx.Client:
     return caravan.api()
 
 
@@ -55,7 +53,7 @@ def adapter(api: httpx.Client, dataset: dict[str, Any]) -> str:
     return name
 
 
-def test_the_openai_sdk_lists_and_calls_base_and_adapter(caravan: RunningCaravan, adapter: str) -> None:
+def test_the_openai_sdk_lists_and_calls_base_and_adapter(caravan: LivingCaravan, adapter: str) -> None:
     client = OpenAI(base_url=caravan.model_url, api_key=(caravan.home / "model-key").read_text())
     assert {BASE_MODEL, adapter} <= {model.id for model in client.models.list()}
     for name in (BASE_MODEL, adapter):
@@ -67,7 +65,7 @@ def test_the_openai_sdk_lists_and_calls_base_and_adapter(caravan: RunningCaravan
         assert 1 <= answer.usage.completion_tokens <= 4
 
 
-def test_the_model_server_answers_nobody_without_its_key(caravan: RunningCaravan) -> None:
+def test_the_model_server_answers_nobody_without_its_key(caravan: LivingCaravan) -> None:
     with pytest.raises(AuthenticationError):
         OpenAI(base_url=caravan.model_url, api_key="guessed").models.list()
 
@@ -86,7 +84,7 @@ def test_datasets_opens_the_export_as_it_is(
     assert [message["role"] for message in rows[0]["chosen"]][-1] == "assistant"
 
 
-def test_peft_opens_the_adapter(caravan: RunningCaravan, adapter: str) -> None:
+def test_peft_opens_the_adapter(caravan: LivingCaravan, adapter: str) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -105,16 +103,14 @@ def test_the_next_run_answers_on_the_adapter_and_its_steps_say_so(api: httpx.Cli
     assert {step["adapter"] for step in steps} == {adapter}
 
 
-def test_psql_sees_plain_json(caravan: RunningCaravan, run: dict[str, Any]) -> None:
-    url = EmbeddedPostgres(caravan.home / "postgres", caravan.home / "logs" / "postgres.log").url()
+def test_psql_sees_plain_json(caravan: LivingCaravan, run: dict[str, Any]) -> None:
     query = "SELECT data->'task'->'turns'->>0 FROM event_log WHERE type = 'workflow.requested' AND originator_id = %s"
-    with psycopg.connect(url) as db:
+    with psycopg.connect(caravan.postgres.url()) as db:
         assert db.execute(query, [run["run_id"]]).fetchone() == ("Name a colour.",)
 
 
-async def test_nats_own_client_sees_cloud_events(caravan: RunningCaravan, run: dict[str, Any]) -> None:
-    server = EmbeddedNats(caravan.home / "nats", caravan.home / "logs" / "nats.log", int(caravan.nats_port))
-    client = await nats.connect(server.url)
+async def test_nats_own_client_sees_cloud_events(caravan: LivingCaravan, run: dict[str, Any]) -> None:
+    client = await nats.connect(caravan.nats.url)
     subscription = await client.jetstream().subscribe("events.workflow.requested", ordered_consumer=True)
     event = json.loads((await subscription.next_msg(timeout=10)).data)
     await client.close()

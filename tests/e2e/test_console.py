@@ -8,8 +8,8 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.caravan import RunningCaravan
 from tests.e2e.console import WORKING, Console
+from tests.living_caravan import LivingCaravan
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ EDITOR = re.compile("^editor$")
 
 
 @pytest.mark.timeout(600)
-def test_the_whole_loop_can_be_clicked_through(caravan: RunningCaravan, page: Page) -> None:
+def test_the_whole_loop_can_be_clicked_through(caravan: LivingCaravan, page: Page) -> None:
     person = Console(page, caravan.console_url)
     someone_signs_in(person, caravan)
     someone_starts_a_run_and_watches_it(person, caravan)
@@ -31,7 +31,7 @@ def test_the_whole_loop_can_be_clicked_through(caravan: RunningCaravan, page: Pa
     assert person.hosts == {caravan.console_url.removeprefix("http://")}, "nothing is loaded from elsewhere"
 
 
-def someone_signs_in(person: Console, caravan: RunningCaravan) -> None:
+def someone_signs_in(person: Console, caravan: LivingCaravan) -> None:
     person.sign_in("crv_wrong")
     expect(person.page.get_by_role("alert")).to_contain_text("not valid")
     person.picture("sign-in")
@@ -40,7 +40,7 @@ def someone_signs_in(person: Console, caravan: RunningCaravan) -> None:
     person.picture("overview")
 
 
-def someone_starts_a_run_and_watches_it(person: Console, caravan: RunningCaravan) -> None:
+def someone_starts_a_run_and_watches_it(person: Console, caravan: LivingCaravan) -> None:
     person.open("Runs")
     person.type("Task", TASK)
     person.type("Tokens an answer, at most", "12")
@@ -82,7 +82,7 @@ def someone_filters_the_log(person: Console) -> None:
     person.picture("log")
 
 
-def someone_annotates(person: Console, caravan: RunningCaravan) -> None:
+def someone_annotates(person: Console, caravan: LivingCaravan) -> None:
     person.open("Runs")
     person.choose_row(1)
     person.sees_title(TASK)
@@ -158,7 +158,7 @@ def the_next_run_uses_the_adapter(person: Console, adapter: str) -> None:
     person.picture("run-on-the-adapter")
 
 
-def someone_edits_the_agents(person: Console, caravan: RunningCaravan) -> None:
+def someone_edits_the_agents(person: Console, caravan: LivingCaravan) -> None:
     with caravan.api() as api:
         revision = api.get("/v1/agents").json()["revision"]
     person.open("Agents")
@@ -185,7 +185,7 @@ def someone_edits_the_agents(person: Console, caravan: RunningCaravan) -> None:
         assert api.get("/v1/agents").json()["reason"] == "Say it better"
 
 
-def test_a_viewer_sees_everything_and_can_change_nothing(caravan: RunningCaravan, page: Page) -> None:
+def test_a_viewer_sees_everything_and_can_change_nothing(caravan: LivingCaravan, page: Page) -> None:
     person = Console(page, caravan.console_url)
     person.sign_in(caravan.new_token("viewer", "viewer"))
     for name, button in (
@@ -203,7 +203,7 @@ def test_a_viewer_sees_everything_and_can_change_nothing(caravan: RunningCaravan
         expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
 
 
-def test_two_people_who_edit_the_agents_at_once_lose_nothing(caravan: RunningCaravan, page: Page) -> None:
+def test_two_people_who_edit_the_agents_at_once_lose_nothing(caravan: LivingCaravan, page: Page) -> None:
     person = Console(page, caravan.console_url)
     person.sign_in(caravan.token)
     person.open("Agents")
@@ -228,7 +228,7 @@ def test_two_people_who_edit_the_agents_at_once_lose_nothing(caravan: RunningCar
     person.sees_told(f"Saved as revision {revision + 2}.")
 
 
-def test_the_console_waits_for_a_gateway_that_is_restarted(caravan: RunningCaravan, page: Page) -> None:
+def test_the_console_waits_for_a_gateway_that_is_restarted(caravan: LivingCaravan, page: Page) -> None:
     person = Console(page, caravan.console_url)
     person.sign_in(caravan.token)
     person.open("Datasets")
@@ -240,7 +240,7 @@ def test_the_console_waits_for_a_gateway_that_is_restarted(caravan: RunningCarav
     expect(page.get_by_test_id("stMain").get_by_text(re.compile("Choose a row|Nothing yet")).first).to_be_visible()
 
 
-def test_signing_out_ends_the_session_in_every_tab(caravan: RunningCaravan, page: Page) -> None:
+def test_signing_out_ends_the_session_in_every_tab(caravan: LivingCaravan, page: Page) -> None:
     person = Console(page, caravan.console_url)
     person.sign_in(caravan.token)
     person.open("Log")
@@ -253,7 +253,7 @@ def test_signing_out_ends_the_session_in_every_tab(caravan: RunningCaravan, page
     expect(other.get_by_label("Your token")).to_be_visible()
 
 
-def process_of(caravan: RunningCaravan, name: str) -> psutil.Process:
+def process_of(caravan: LivingCaravan, name: str) -> psutil.Process:
     """The process of ours that this Caravan's supervisor runs under that name."""
     for process in psutil.process_iter():
         try:

@@ -9,9 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.embedded import record
 from adapters.embedded.nats_server import EmbeddedNats
-from tests.e2e.caravan import running_caravan
+from tests.living_caravan import living_caravan
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -19,11 +18,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def test_a_run_is_played_on_another_postgres_and_another_nats(external_database: str, tmp_path: Path) -> None:
     with (
         EmbeddedNats(tmp_path / "nats", tmp_path / "nats.log") as nats,
-        running_caravan(DATABASE_URL=external_database, NATS_URL=nats.url) as caravan,
+        living_caravan(DATABASE_URL=external_database, NATS_URL=nats.url) as caravan,
     ):
-        supervisor = record.read(caravan.home / "run")
-        assert supervisor is not None
-        assert not {"postgres", "nats"} & {child.name for child in supervisor.children}
+        assert not {"postgres", "nats"} & {child.name for child in caravan.processes().children}
 
         api = caravan.api()
         body = {"task": {"turns": ["Name a river."]}, "max_tokens": 8}

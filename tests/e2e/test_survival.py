@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from typing import Any
 from uuid import uuid4
@@ -12,10 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from adapters.embedded import record
-from adapters.embedded.keeper import State
-from adapters.embedded.postgres import EmbeddedPostgres
-from tests.e2e.caravan import RunningCaravan
+from tests.living_caravan import LivingCaravan
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -24,7 +19,7 @@ TASKS = 10
 
 
 @pytest.fixture(scope="module")
-def runs(caravan: RunningCaravan) -> list[dict[str, Any]]:
+def runs(caravan: LivingCaravan) -> list[dict[str, Any]]:
     """A batch of runs, finished although each victim died on the way."""
     batch, total = f"survival-{uuid4().hex[:8]}", TASKS
     tasks = [{"turns": [f"Name {n} things.", "Name another."]} for n in range(1, TASKS + 1)]
@@ -37,28 +32,25 @@ def runs(caravan: RunningCaravan) -> list[dict[str, Any]]:
         assert time.monotonic() < deadline, "the runs do not finish"
         found = _runs_of(api, batch)
         done = sum(run["state"] not in ("requested", "running") for run in found)
-        if waiting and all_up(caravan) and any(run["steps"] for run in found):
-            kill(caravan, waiting.pop(0))
-        if done == total and not waiting and all_up(caravan):
+        if waiting and caravan.is_up() and any(run["steps"] for run in found):
+            caravan.kill(waiting.pop(0))
+        if done == total and not waiting and caravan.is_up():
             return found
         time.sleep(0.5)
 
 
-def test_every_run_is_completed_and_every_victim_is_back(runs: list[dict[str, Any]], caravan: RunningCaravan) -> None:
+def test_every_run_is_completed_and_every_victim_is_back(runs: list[dict[str, Any]], caravan: LivingCaravan) -> None:
     assert [run["state"] for run in runs] == ["completed"] * TASKS, [run["reason"] for run in runs]
-    supervisor = record.read(caravan.home / "run")
-    assert supervisor is not None
-    assert all(supervisor.child(victim).restarts for victim in VICTIMS)
+    assert all(caravan.processes().child(victim).restarts for victim in VICTIMS)
 
 
-def test_no_step_is_missing_or_doubled(runs: list[dict[str, Any]], caravan: RunningCaravan) -> None:
+def test_no_step_is_missing_or_doubled(runs: list[dict[str, Any]], caravan: LivingCaravan) -> None:
     for run in runs:
         agents, turns = len(run["agents"]), run["turns"]
         assert run["steps"] == agents * turns + agents * (agents - 1)
         assert run["ballots"] == agents * (agents - 1) * (agents - 2) // 2
-    url = EmbeddedPostgres(caravan.home / "postgres", caravan.home / "logs" / "postgres.log").url()
     steps = "SELECT data->'step'->>'id' AS id FROM event_log WHERE type = 'workflow.step_recorded'"
-    with psycopg.connect(url) as db:
+    with psycopg.connect(caravan.postgres.url()) as db:
         recorded, distinct = db.execute(f"SELECT count(*), count(DISTINCT id) FROM ({steps}) AS steps").fetchone() or ()
         (gaps,) = (
             db.execute(
@@ -69,20 +61,6 @@ def test_no_step_is_missing_or_doubled(runs: list[dict[str, Any]], caravan: Runn
         )
     assert recorded == distinct >= sum(run["steps"] for run in runs)
     assert gaps == 0
-
-
-def all_up(caravan: RunningCaravan) -> bool:
-    supervisor = record.read(caravan.home / "run")
-    return supervisor is not None and all(child.state in (State.RUNNING, State.DONE) for child in supervisor.children)
-
-
-def kill(caravan: RunningCaravan, name: str) -> None:
-    supervisor = record.read(caravan.home / "run")
-    assert supervisor is not None
-    pid = supervisor.child(name).pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    time.sleep(0.5)  # so that the supervisor has seen it before anybody asks whether all are up
 
 
 def _runs_of(api: httpx.Client, batch: str) -> list[dict[str, Any]]:
