@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,15 +14,36 @@ from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
 from domain.errors import AlreadyDone, DomainError, Invalid, LeaseLost
 
-_COUNTS = (
-    "steps",
-    "batch_size",
-    "gradient_accumulation",
-    "max_length",
-    "lora_rank",
-    "lora_alpha",
-    "max_pairs",
+LOSSES = frozenset(
+    {
+        "sigmoid",
+        "sigmoid_norm",
+        "hinge",
+        "ipo",
+        "nca_pair",
+        "bco_pair",
+        "sppo_hard",
+        "aot",
+        "aot_unpaired",
+        "apo_zero",
+        "apo_down",
+        "discopop",
+        "sft",
+    }
 )
+"""Those of TRL's losses for DPO that need no setting but `beta`."""
+
+_MOST = {
+    "steps": 100_000,
+    "batch_size": 256,
+    "gradient_accumulation": 256,
+    "max_length": 8_192,
+    "lora_rank": 256,
+    "lora_alpha": 1_024,
+    "max_pairs": 1_000_000,
+}
+_MOST_MODULES = 16
+_MODULE = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 class TrainingState(StrEnum):
@@ -48,8 +70,8 @@ class TrainingFailed(DomainError):
 class TrainingConfig:
     """How to train. DPO (Rafailov et al. 2023, arXiv:2305.18290) with LoRA (Hu et al. 2021, arXiv:2106.09685).
 
-    `loss` and `loss_weights` are TRL's: `sigmoid` is DPO itself, `sft` keeps the chosen answers likely. `max_length` in
-    tokens; `max_pairs` takes the pairs that weigh most. `precision`: `bf16` or `fp32`.
+    `loss` names some of LOSSES: `sigmoid` is DPO itself, `sft` keeps the chosen answers likely. `target_modules` are
+    names of layers. `max_length` in tokens; `max_pairs` takes the pairs that weigh most. `precision`: `bf16` or `fp32`.
     """
 
     steps: int = 24
@@ -70,9 +92,9 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raises Invalid for a value that no training can use."""
-        for name in _COUNTS:
-            if getattr(self, name) < 1:
-                raise Invalid(f"{name} must be at least 1")
+        for name, most in _MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise Invalid(f"{name} must lie between 1 and {most}")
         for name in ("learning_rate", "beta"):
             if not 0 < getattr(self, name) < math.inf:
                 raise Invalid(f"{name} must be a number above 0")
@@ -80,14 +102,20 @@ class TrainingConfig:
             raise Invalid("lora_dropout must lie in [0, 1)")
         if self.precision not in ("bf16", "fp32"):
             raise Invalid("precision is bf16 or fp32")
-        if not self.loss or len(self.loss) != len(self.loss_weights):
-            raise Invalid("loss and loss_weights must have the same length, at least 1")
-        if not all(map(math.isfinite, self.loss_weights)):
-            raise Invalid("loss_weights must be numbers")
-        if not self.target_modules:
-            raise Invalid("target_modules must name at least one module, e.g. q_proj")
-        if not 0 <= self.seed < 2**32:
-            raise Invalid("seed must lie in [0, 2**32)")
+        if not 0 <= self.seed < 2**31:
+            raise Invalid("seed must lie in [0, 2**31)")
+        self._check_losses()
+        self._check_modules()
+
+    def _check_losses(self) -> None:
+        if not self.loss or not LOSSES.issuperset(self.loss) or len(set(self.loss)) < len(self.loss):
+            raise Invalid(f"loss must name some of {', '.join(sorted(LOSSES))}, each once")
+        if len(self.loss) != len(self.loss_weights) or not all(map(math.isfinite, self.loss_weights)):
+            raise Invalid("loss_weights must hold one number for each loss")
+
+    def _check_modules(self) -> None:
+        if not 1 <= len(self.target_modules) <= _MOST_MODULES or not all(map(_MODULE.fullmatch, self.target_modules)):
+            raise Invalid(f"target_modules must name 1 to {_MOST_MODULES} layers, e.g. q_proj")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +148,11 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class TrainedAdapter:
-    """What a training made. `sha256` is that of adapter_model.safetensors, `base_sha256` that of the base's weights."""
+    """What a training made. `sha256` is that of adapter_model.safetensors, `base_sha256` that of the base's weights.
+
+    `loss_before` is the loss on the first batch, before any update, and `loss_after` the one on the last batch. As the
+    two hold different pairs, they tell whether a training worked, and not how well: that is asked on unseen prompts.
+    """
 
     name: str
     sha256: str

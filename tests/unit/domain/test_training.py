@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import AlreadyDone, DomainError, Invalid, LeaseLost
-from domain.training import TrainingConfig, TrainingRun, TrainingState
+from domain.training import LOSSES, TrainingConfig, TrainingRun, TrainingState
 from tests.builders import (
     NOW,
     a_progress,
@@ -63,13 +63,33 @@ def test_a_run_goes_from_request_to_an_adapter() -> None:
         {"loss_weights": (1.0,)},
         {"loss_weights": (1.0, float("nan"))},
         {"target_modules": ()},
+        {"target_modules": ("(a+)+b",)},
+        {"target_modules": ("q_proj",) * 17},
         {"seed": -1},
+        {"steps": 10**30},
+        {"batch_size": 257},
+        {"gradient_accumulation": 257},
+        {"max_length": 8_193},
+        {"max_pairs": 1_000_001},
+        {"lora_rank": 257},
+        {"lora_alpha": 1_025},
+        {"seed": 2**31},
+        {"loss": ("x", "sft")},
+        {"loss": ("sft", "sft")},
+        {"loss": ("sft",) * 10**6, "loss_weights": (1.0,) * 10**6},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_a_configuration_that_cannot_work_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(Invalid):
+    (first, *_) = change
+    with pytest.raises(Invalid, match=first.removesuffix("_weights")) as refusal:
         a_training_run(replace(TrainingConfig(), **change))
+    assert len(str(refusal.value)) < 200
+
+
+def test_every_loss_can_be_asked_for() -> None:
+    weights = (1.0,) * len(LOSSES)
+    a_training_run(replace(TrainingConfig(), loss=tuple(sorted(LOSSES)), loss_weights=weights))
 
 
 @given(st.lists(st.integers(1, 8)))
