@@ -1,7 +1,8 @@
 """Deciding whether a folder holds a LoRA adapter that is safe to load. It is hostile until proven otherwise.
 
-Two files are read and nothing else: adapter_config.json, from which only known settings are taken, and
-adapter_model.safetensors, whose tensors must be exactly those that the settings imply for the base model.
+Three files are read and nothing else: adapter_config.json, from which only known settings are taken,
+adapter_model.safetensors, whose tensors must be exactly those that the settings imply for the base model, and
+passport.json, which must name the hash of these weights. An adapter from elsewhere needs no passport.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
+from adapters.lora_passport import PASSPORT_FILE
 from adapters.model_server.errors import AdapterRefused
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 HARMLESS_SUFFIXES = {".json", ".jsonl", ".md", ".safetensors", ".txt", ".jinja"}
 MAX_CONFIG_BYTES = 64 * 2**10
+MAX_PASSPORT_BYTES = 64 * 2**10
 MAX_WEIGHTS_BYTES = 256 * 2**20
 MAX_RANK = 256
 
@@ -59,6 +62,12 @@ class LoraSettings(BaseModel):
         )
 
 
+class Claim(BaseModel):
+    """What passport.json says about the weights beside it."""
+
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A folder that passed. `fingerprint` begins the SHA-256 of its weights; `key` that of weights and config."""
@@ -84,6 +93,7 @@ def check_adapter(folder: Path, base_name: str, layers: LayerShapes) -> Adapter:
         config = _read(folder / CONFIG_FILE, MAX_CONFIG_BYTES)
         settings = _check_config(config, base_name, layers)
         weights = _read(folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
+        _check_passport(folder, weights)
         _check_weights(weights, settings, layers)
     except _Broken as reason:
         raise AdapterRefused(f"adapter {folder.name!r} is refused: {reason}") from reason
@@ -139,6 +149,19 @@ def _check_config(config: bytes, base_name: str, layers: LayerShapes) -> LoraSet
 
 _PEFT_DEFAULTS: dict[str, Any] = asdict(LoraConfig())
 _WITHOUT_EFFECT = {"inference_mode", "peft_version", "lora_dropout", "revision"}
+
+
+def _check_passport(folder: Path, weights: bytes) -> None:
+    if not (folder / PASSPORT_FILE).exists():
+        return
+    try:
+        claim = Claim.model_validate_json(_read(folder / PASSPORT_FILE, MAX_PASSPORT_BYTES))
+    except ValidationError as error:
+        raise _Broken(f"{PASSPORT_FILE} does not name the sha256 of {WEIGHTS_FILE}") from error
+    if claim.sha256 != (found := hashlib.sha256(weights).hexdigest()):
+        raise _Broken(
+            f"{WEIGHTS_FILE} is not what was trained: its sha256 is {found}, {PASSPORT_FILE} says {claim.sha256!r:.80}"
+        )
 
 
 def _check_weights(weights: bytes, settings: LoraSettings, layers: LayerShapes) -> None:

@@ -38,30 +38,31 @@ class AdapterFolder:
         return checked
 
     def _names(self) -> list[str]:
-        if not self._folder.is_dir():
+        try:
+            entries = list(self._folder.iterdir())
+        except FileNotFoundError:
             return []
-        return sorted(
-            entry.name
-            for entry in self._folder.iterdir()
-            if NAME.fullmatch(entry.name) and (entry / CONFIG_FILE).exists()
-        )
+        return sorted(entry.name for entry in entries if NAME.fullmatch(entry.name) and (entry / CONFIG_FILE).exists())
 
     def _check(self, name: str) -> Adapter | AdapterRefused:
-        with self._lock:
-            try:
-                signature = _signature(self._folder / name)
-            except OSError as error:
-                return AdapterRefused(f"adapter {name!r} cannot be read: {error.strerror}")
-            known = self._checked.get(name)
-            if known and known[0] == signature:
-                return known[1]
-            checked: Adapter | AdapterRefused
-            try:
-                checked = check_adapter(self._folder / name, self._base_name, self._layers)
-            except AdapterRefused as refusal:
-                checked = refusal
-            self._checked[name] = (signature, checked)
-            return checked
+        try:
+            with self._lock:
+                return self._check_unless_known(name)
+        except OSError as error:
+            return AdapterRefused(f"adapter {name!r} cannot be read: {error.strerror}")
+
+    def _check_unless_known(self, name: str) -> Adapter | AdapterRefused:
+        signature = _signature(self._folder / name)
+        known = self._checked.get(name)
+        if known and known[0] == signature:
+            return known[1]
+        checked: Adapter | AdapterRefused
+        try:
+            checked = check_adapter(self._folder / name, self._base_name, self._layers)
+        except AdapterRefused as refusal:
+            checked = refusal
+        self._checked[name] = (signature, checked)
+        return checked
 
 
 def _signature(folder: Path) -> Signature:

@@ -67,16 +67,19 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
     app.add_middleware(RequireKey, api_key=api_key)
     _speak_openai_errors(app)
 
+    def status() -> str:
+        return "ok" if engine.alive else "failed"
+
     @app.get(OPEN_PATH)
-    async def live() -> dict[str, str]:
-        return {"status": "ok"}
+    async def live() -> JSONResponse:
+        return JSONResponse({"status": status()}, status_code=200 if engine.alive else 503)
 
     @app.get("/health")
     async def health() -> JSONResponse:
         load = engine.load
         served = await asyncio.to_thread(adapters.adapters)
         detail = {
-            "status": "ok" if engine.alive else "failed",
+            "status": status(),
             "model": model.name,
             "system_fingerprint": model.fingerprint,
             "adapters": [adapter.name for adapter in served],

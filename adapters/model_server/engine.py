@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from adapters.model_server.scoring import score
 AnyJob = TypeVar("AnyJob", bound=Job)
 
 HOUSEKEEPING_SECONDS = 5.0
+EXIT_CODE = 70  # sysexits.h: an internal error
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Engine:
     """Answers ChatJobs, up to `limits.rows` at once, and settles ScoreJobs in between.
 
     While both wait, each kind gets the same share of time. `still_served` tells the keys of the adapters that may
-    still be asked for; others are unloaded.
+    still be asked for; others are unloaded. What fails fails its own jobs; when the engine itself cannot go on, it ends
+    the process.
     """
 
     def __init__(self, model: ServedModel, still_served: Callable[[], set[str]], limits: Limits | None = None) -> None:
@@ -98,16 +101,29 @@ class Engine:
         return Load(running=len(self._batch), waiting=len(self._chats) + len(self._scores))
 
     def _run(self) -> None:
-        while True:
-            with self._work_came:
-                if not (self._stopping or self._chats or self._scores or self._batch):
-                    self._work_came.wait(HOUSEKEEPING_SECONDS)
-                if self._stopping:
-                    return
-            if self._batch or self._chats or self._scores:
-                self._work()
-            else:
-                self._unload(self._model.loaded - self._still_served())
+        try:
+            while self._work_is_wanted():
+                if self._batch or self._chats or self._scores:
+                    self._work()
+                else:
+                    self._tidy_up()
+        except BaseException:
+            # Nobody else can use the model: whoever restarts this process gives the waiting clients a chance.
+            logger.exception("the engine cannot go on; the process ends")
+            os._exit(EXIT_CODE)
+
+    def _work_is_wanted(self) -> bool:
+        """Waits for work, but not longer than until it is time to tidy up. False: the engine is to stop."""
+        with self._work_came:
+            if not (self._stopping or self._chats or self._scores or self._batch):
+                self._work_came.wait(HOUSEKEEPING_SECONDS)
+            return not self._stopping
+
+    def _tidy_up(self) -> None:
+        try:
+            self._unload(self._model.loaded - self._still_served())
+        except Exception:
+            logger.exception("adapters that are no longer served could not be unloaded")
 
     def _work(self) -> None:
         answering = bool(self._batch or self._chats)
@@ -171,13 +187,15 @@ class Engine:
     def _load_adapter(self, job: Job, companions: Sequence[Job]) -> bool:
         if job.adapter is None or job.adapter.key in self._model.loaded:
             return True
-        if len(self._model.loaded) >= self._limits.loaded_adapters:
-            running: list[Job] = [*self._batch.jobs, *companions]
-            in_use = {other.adapter.key for other in running if other.adapter}
-            self._unload(self._model.loaded - in_use)
         try:
+            if len(self._model.loaded) >= self._limits.loaded_adapters:
+                running: list[Job] = [*self._batch.jobs, *companions]
+                in_use = {other.adapter.key for other in running if other.adapter}
+                self._unload(self._model.loaded - in_use)
             self._model.load(job.adapter)
-        except ApiError as error:
+        except Exception as error:
+            if not isinstance(error, ApiError):
+                logger.exception("adapter {} could not be loaded", job.adapter.name)
             reject(job.result, error)
             return False
         return True

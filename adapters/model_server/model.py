@@ -55,7 +55,11 @@ class ServedModel:
             self._with_adapters = get_peft_model(self._base, config, adapter_name=adapter.key)
         else:
             self._with_adapters.add_adapter(adapter.key, config)
-        set_peft_model_state_dict(self._with_adapters, tensors, adapter_name=adapter.key)
+        try:
+            set_peft_model_state_dict(self._with_adapters, tensors, adapter_name=adapter.key)
+        except BaseException:
+            self.unload(adapter.key)  # or the next row of it would be answered by an adapter without weights
+            raise
         self._with_adapters.eval()
         logger.info("adapter {} ({}) loaded", adapter.name, adapter.fingerprint)
 

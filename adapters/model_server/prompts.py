@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ TOOLS_INTRODUCTION = (
     'You can call these functions. To call one, answer with JSON only: {"name": ..., "arguments": {...}}'
 )
 
+SEAM = "\ufdd0"
+"""Where the text is cut before it is turned into tokens; Unicode keeps this character for uses like that."""
+
 
 @dataclass(frozen=True)
 class AnsweredPrompt:
@@ -29,12 +33,19 @@ class AnsweredPrompt:
 
 
 class PromptWriter:
-    """Renders the model's own chat template. Thread-safe."""
+    """Renders the model's own chat template. Thread-safe.
+
+    Special tokens are the template's alone. Whoever writes `<|im_end|>` into a message has written those characters,
+    and ends no turn: the text is cut inside each such string, and its pieces are tokenized one by one.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
         # transformers' own __call__ sets padding and truncation on the shared tokenizer, which threads must not.
         self._encoder = tokenizer.backend_tokenizer
+        added = self._encoder.get_added_tokens_decoder().values()
+        special = "|".join(re.escape(token.content) for token in added if token.special) or "(?!)"
+        self._in_special = re.compile(f"(?=(?:{special}))(.)", re.DOTALL)
         self._template_shows_tools = "tools" in (tokenizer.get_chat_template() or "")
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
@@ -50,8 +61,9 @@ class PromptWriter:
             if not before.startswith(shown) or not index:
                 raise BadRequest("the model's chat template cannot show an answer at that place", "messages")
             pieces.append((self._tokens(before[len(shown) :]), False))
-            pieces.append((self._tokens(messages[index].text), True))
-            shown = before + messages[index].text
+            answer = self._defused(messages[index].text)
+            pieces.append((self._tokens(answer), True))
+            shown = before + answer
         if not any(tokens for tokens, scored in pieces if scored):
             raise BadRequest("there is nothing to score: send `answer`, or messages of the assistant", "messages")
         (prompt, _), *rest = pieces
@@ -68,15 +80,25 @@ class PromptWriter:
             conversation = _introduced(conversation, definitions)
         try:
             text = self._tokenizer.apply_chat_template(
-                conversation, tools=definitions or None, tokenize=False, add_generation_prompt=True
+                self._defused_all(conversation),
+                tools=self._defused_all(definitions) or None,
+                tokenize=False,
+                add_generation_prompt=True,
             )
         except TemplateError as error:
             raise BadRequest(f"the model's chat template refuses these messages: {error}", "messages") from error
         return str(text)
 
+    def _defused_all(self, objects: list[Any]) -> list[Any]:
+        defused: list[Any] = json.loads(self._defused(json.dumps(objects, ensure_ascii=False)))
+        return defused
+
+    def _defused(self, text: str) -> str:
+        return self._in_special.sub(rf"\1{SEAM}", text)
+
     def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self._encoder.encode(text, add_special_tokens=False).ids
-        return ids
+        pieces = self._encoder.encode_batch(text.split(SEAM), add_special_tokens=False)
+        return [token for piece in pieces for token in piece.ids]
 
 
 def _plain(message: Message) -> dict[str, str]:

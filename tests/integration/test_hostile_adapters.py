@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from adapters.artifacts import sha256_of
 from adapters.model_server.adapter_check import check_adapter
 from adapters.model_server.adapter_folder import AdapterFolder
 from adapters.model_server.errors import AdapterRefused, ModelNotFound
@@ -34,6 +35,10 @@ def change_tensors(adapter, change):
     tensors = load_file(adapter / "adapter_model.safetensors")
     change(tensors)
     save_file(tensors, adapter / "adapter_model.safetensors")
+
+
+def write_passport(adapter, **passport):
+    (adapter / "passport.json").write_text(json.dumps(passport))
 
 
 def test_an_adapter_as_peft_writes_it_passes(adapter, layers):
@@ -95,6 +100,25 @@ def test_an_unfinished_adapter_is_refused(adapter, layers, missing):
     (adapter / missing).unlink()
 
     with pytest.raises(AdapterRefused, match=missing):
+        check_adapter(adapter, BASE_NAME, layers)
+
+
+def test_weights_that_are_not_those_of_the_passport_are_refused(adapter, layers):
+    write_passport(adapter, sha256=sha256_of(adapter / "adapter_model.safetensors"))
+    folder = AdapterFolder(adapter.parent, BASE_NAME, layers)
+    assert folder.find("team@1").name == "team@1"
+
+    change_tensors(adapter, lambda tensors: [tensor.mul_(2) for tensor in tensors.values()])
+
+    with pytest.raises(AdapterRefused, match="not what was trained: its sha256 is"):
+        folder.find("team@1")
+
+
+@pytest.mark.parametrize("passport", [{}, {"sha256": None}, {"sha256": "0" * 64}])
+def test_a_passport_of_nothing_or_of_something_else_is_refused(adapter, layers, passport):
+    write_passport(adapter, **passport)
+
+    with pytest.raises(AdapterRefused, match=r"passport\.json"):
         check_adapter(adapter, BASE_NAME, layers)
 
 
