@@ -15,8 +15,8 @@ from camel.utils import BaseTokenCounter
 from pydantic import BaseModel
 
 from adapters.endpoint_patience import ModelRefused, persistently
+from adapters.endpoint_values import tame
 from domain.model_call import Message, ModelCall, ToolCall, Usage
-from domain.text import escape
 
 _CALLS: ContextVar[list[ModelCall]] = ContextVar("recorded_model_calls")
 
@@ -75,8 +75,13 @@ class RecordingModel(BaseModelBackend):
         response = await persistently(attempt, self._endpoint, self._patience)
         if not isinstance(response, ChatCompletion) or not response.choices:
             raise ModelRefused(f"{self._endpoint} answered with no message: {str(response)[:200]}")
-        _escape(response)
-        _CALLS.get().append(self._call(messages, response, time.monotonic() - began))
+        latency = time.monotonic() - began
+        try:
+            tame(response)
+            call = self._call(messages, response, latency)
+        except (AttributeError, TypeError, LookupError) as error:
+            raise ModelRefused(f"{self._endpoint} answered with what is no chat completion: {error}") from error
+        _CALLS.get().append(call)
         return response
 
     def _call(self, messages: list[OpenAIMessage], response: ChatCompletion, latency: float) -> ModelCall:
@@ -88,20 +93,8 @@ class RecordingModel(BaseModelBackend):
             model=str(self.model_type),
             usage=Usage(usage.prompt_tokens, usage.completion_tokens) if usage else Usage(),
             latency=latency,
-            finish_reason=str(choice.finish_reason),
+            finish_reason=choice.finish_reason,
             adapter=self._adapter,
             model_revision=response.system_fingerprint,
             tool_calls=tuple(ToolCall(function.name, function.arguments) for function in functions),
         )
-
-
-def _escape(response: ChatCompletion) -> None:
-    for choice in response.choices:
-        if choice.message.content:
-            choice.message.content = escape(choice.message.content)
-        for call in choice.message.tool_calls or []:
-            if call.type == "function":
-                call.function.name, call.function.arguments = (
-                    escape(call.function.name),
-                    escape(call.function.arguments),
-                )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import Any, cast
 from uuid import UUID
@@ -16,6 +17,10 @@ from domain.events import topic_of
 
 IDENTITY = {"originator_id", "originator_version", "originator_topic"}
 """What the store keeps in columns of its own, or the topic says already."""
+
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it; a backslash before `u0000` that is itself text is written twice."""
 
 
 class UnknownEvent(ValueError):
@@ -57,7 +62,8 @@ class PlainJsonMapper(Mapper[UUID]):
         """There is nothing to set: no transcoder, no compressor, no cipher."""
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
-        """Raises ValueError for text or numbers that are not JSON (lone surrogates, NaN)."""
+        """Raises ValueError for what could not be read again or kept in a read model: values of other types than the
+        event's, NUL, and what is not JSON (lone surrogates, NaN)."""
         if not isinstance(domain_event, AggregateEvent):
             raise TypeError(f"{type(domain_event).__qualname__} is no event of ours")
         event_type = type(domain_event)
@@ -65,7 +71,13 @@ class PlainJsonMapper(Mapper[UUID]):
         if (version := schema_version(event_type)) > 1:
             data["class_version"] = version
         state = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        return StoredEvent(domain_event.originator_id, domain_event.originator_version, topic_of(event_type), state)
+        if _NUL.search(state):
+            raise ValueError(
+                f"{topic_of(event_type)} holds a NUL character, which Postgres cannot keep: escape it first"
+            )
+        stored = StoredEvent(domain_event.originator_id, domain_event.originator_version, topic_of(event_type), state)
+        self.to_domain_event(stored)
+        return stored
 
     def to_domain_event(self, stored_event: StoredEvent) -> AggregateEvent:
         """Raises UnknownEvent or ValidationError."""

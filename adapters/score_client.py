@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Annotated, Any
 
 import httpx
 from openai import AsyncOpenAI
-from pydantic import BaseModel, FiniteFloat, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from adapters.endpoint_patience import ModelRefused, persistently
+from adapters.endpoint_values import count, words
 from domain.model_call import Message, ModelCall, Usage
 
 SCORED = "scored"
@@ -18,13 +20,13 @@ SCORED = "scored"
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Any
+    completion_tokens: Any
 
 
 class _Score(BaseModel):
-    mean_logprob: FiniteFloat
-    system_fingerprint: str | None = None
+    mean_logprob: Annotated[float, Field(ge=-1e6, le=0)]
+    system_fingerprint: Any = None
     usage: _Usage
 
 
@@ -64,10 +66,10 @@ class ScoreClient:
             messages=tuple(messages),
             output="",
             model=self._model,
-            usage=Usage(score.usage.prompt_tokens, score.usage.completion_tokens),
+            usage=Usage(count(score.usage.prompt_tokens), count(score.usage.completion_tokens)),
             latency=latency,
             finish_reason=SCORED,
             adapter=self._adapter,
-            model_revision=score.system_fingerprint,
+            model_revision=None if score.system_fingerprint is None else words(score.system_fingerprint),
             score=score.mean_logprob,
         )

@@ -16,11 +16,13 @@ from fastapi import FastAPI, Response
 
 @dataclass
 class ScriptedEndpoint:
-    """Answers the first requests with `failures` times 503, later ones with `says`. `requests` are all bodies."""
+    """Answers the first requests with `failures` times 503, later ones with `says` and what is `beside` it.
+    `requests` are all bodies."""
 
     says: str
     failures: int = 0
     refuses_schemas: bool = False
+    beside: dict[str, Any] = field(default_factory=dict)
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
 
@@ -31,7 +33,8 @@ class ScriptedEndpoint:
         if self.refuses_schemas and "response_format" in body:
             return _json({"error": {"message": "response_format is not supported"}}, 400)
         choice = {"index": 0, "message": {"role": "assistant", "content": self.says}, "finish_reason": "stop"}
-        return _json({"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})
+        completion = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        return _json(completion | self.beside)
 
     @contextmanager
     def up(self) -> Iterator[ScriptedEndpoint]:

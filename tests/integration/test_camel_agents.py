@@ -14,6 +14,7 @@ import pytest
 
 from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgent, CamelAgents
+from adapters.event_json import PlainJsonMapper
 from adapters.model_server.server import build
 from adapters.token_counter import ApproximateTokenCounter, ExactTokenCounter, token_counter
 from commands.policies.propose_pairs import ProposePairs
@@ -25,6 +26,7 @@ from domain.roster import AgentSpec, ModelSpec, Sampling
 from domain.text import escape
 from domain.verdict import outcome_of
 from domain.workflow import Workflow
+from tests.builders import NOW, a_started_workflow, a_step
 from tests.integration.model_servers import API_KEY, BASE_NAME, RunningServer, save_adapter, serving
 from tests.integration.scripted_endpoint import ScriptedEndpoint
 from tests.played_runs import WORKER, Stage
@@ -186,6 +188,27 @@ async def test_text_that_postgres_cannot_hold_is_escaped_before_anybody_sees_it(
     later = await agent.answer("And?")
     assert later.messages[2] == Message("assistant", call.output)
     assert endpoint.requests[1]["messages"][2]["content"] == call.output
+
+
+@pytest.mark.parametrize("fingerprint", [123, "\ud800\x00", "x" * 100_000])
+@pytest.mark.parametrize("tokens", [1.5, -1, 2**40, "many"])
+async def test_what_a_hostile_endpoint_says_of_itself_can_be_recorded(
+    elsewhere: AgentOn, fingerprint: object, tokens: object
+) -> None:
+    usage = {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens}
+    agent, _ = elsewhere("Because.", beside={"system_fingerprint": fingerprint, "usage": usage})
+    call = await agent.answer("Why?")
+    run = a_started_workflow()
+    run.record_step(1, replace(a_step(), call=call), at=NOW)
+    for event in run.pending_events:
+        PlainJsonMapper().to_stored_event(event)
+    assert call.usage.input_tokens in {0, 2**31 - 1}
+
+
+async def test_what_is_no_completion_is_a_refusal(elsewhere: AgentOn) -> None:
+    agent, _ = elsewhere("", beside={"choices": [{"message": None}]})
+    with pytest.raises(ModelUnavailable, match="no chat completion"):
+        await agent.answer("Why?")
 
 
 async def test_an_empty_answer_is_an_answer_and_roles_still_alternate(elsewhere: AgentOn) -> None:
