@@ -26,6 +26,9 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
+MOST_AGENTS = 12
+"""In one run. Each judges every pair of the others' answers, so that verdicts grow with the third power."""
+
 FINISHED = frozenset({State.COMPLETED, State.FAILED, State.STOPPED})
 
 
@@ -163,11 +166,16 @@ class Workflow(BaseAggregate[UUID]):
         max_tokens: int | None,
         at: datetime,
     ) -> Self:
-        """Asks for a run. Raises Invalid for a task without turns, an empty turn, and an agent named twice."""
+        """Asks for a run. Raises Invalid for a task without turns, an empty turn, an agent named twice, or too many."""
         if not task.turns or not all(turn.strip() for turn in task.turns):
             raise Invalid("a task needs at least one turn, and no turn may be empty")
         if len(set(agents)) < len(agents):
             raise Invalid("an agent takes part once; name each one once")
+        if len(agents) > MOST_AGENTS:
+            raise Invalid(
+                f"at most {MOST_AGENTS} agents take part in a run, since each one judges all the others' answers; "
+                f"these are {len(agents)}: name those who shall"
+            )
         if max_tokens is not None and max_tokens < 1:
             raise Invalid("max_tokens must be at least 1")
         return cls._create(

@@ -65,6 +65,13 @@ def test_an_agent_cannot_take_part_twice() -> None:
         a_workflow(agents=("ada", "ben", "ada"))
 
 
+def test_more_agents_than_can_judge_each_other_are_refused() -> None:
+    names = tuple(f"agent-{n}" for n in range(13))
+    assert a_workflow(agents=names[:12])
+    with pytest.raises(Invalid, match=r"at most 12 agents take part in a run.*these are 13"):
+        a_workflow(agents=names)
+
+
 def test_answers_of_no_tokens_are_refused() -> None:
     with pytest.raises(Invalid):
         Workflow.request(RUN, "mutual_ranking", Task(("Hi",)), 1, ("ada",), batch="", max_tokens=0, at=NOW)
