@@ -86,18 +86,28 @@ class PostgresEventStore:
             return [recorded(row) for row in connection.execute(query.format(_COLUMNS), (id,)).fetchall()]
 
     def outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
-        """What that command wrote and its fingerprint; None when it wrote nothing."""
+        """What that command was answered and its fingerprint; None when it was never executed."""
         query = (
-            "SELECT originator_id, originator_version, notification_id, fingerprint FROM stored_events"
-            " WHERE command_id = %s ORDER BY command_index"
+            "SELECT originator_id, originator_version, notification_id, fingerprint, command_index FROM stored_events"
+            " WHERE command_id = %(id)s UNION ALL"
+            " SELECT aggregate_id, version, position, fingerprint, 0 FROM command_outcomes"
+            " WHERE command_id = %(id)s ORDER BY command_index"
         )
         with self.recorder.datastore.get_connection() as connection:
-            rows = connection.execute(query, (command_id,)).fetchall()
+            rows = connection.execute(query, {"id": command_id}).fetchall()
         if not rows:
             return None
         first = rows[0]["originator_id"]
         version = max(row["originator_version"] for row in rows if row["originator_id"] == first)
         return Written(first, version, rows[-1]["notification_id"]), rows[0]["fingerprint"]
+
+    def keep_outcome(self, envelope: Envelope, written: Written) -> None:
+        """Remembers a command that wrote nothing. Raises ConcurrentWrite for one that is known already."""
+        query = "INSERT INTO command_outcomes VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+        values = (envelope.command_id, envelope.fingerprint, written.id, written.version, written.position)
+        with self.recorder.datastore.get_connection() as connection:
+            if not connection.execute(query, values).rowcount:
+                raise ConcurrentWrite(f"command {envelope.command_id} was executed at the same moment")
 
     def _page(self, after: int, upto: int | None, topics: Sequence[str], limit: int) -> list[DictRow]:
         where = [sql.SQL("notification_id > %(after)s")]
@@ -150,7 +160,12 @@ class PostgresSession:
         first = aggregates[0]
         events = [event for aggregate in aggregates for event in aggregate.collect_events()]
         if not events:
-            return Written(first.id, first.version, self.head())
+            written = Written(first.id, first.version, self.head())
+            if (
+                self.envelope.fingerprint is not None
+            ):  # a client's, who may send it again when it would change something
+                self._store.keep_outcome(self.envelope, written)
+            return written
         try:
             recordings = self._store._events.put(events, envelope=self.envelope)
         except IntegrityError as conflict:

@@ -58,6 +58,17 @@ STORED_EVENTS = Table(
     ),
 )
 
+COMMAND_OUTCOMES = Table(
+    "command_outcomes",
+    METADATA,
+    Column("command_id", Uuid, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("aggregate_id", Uuid, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+)
+"""What clients' commands that changed nothing were answered. Those that wrote events are known by them."""
+
 EVENT_SALTS = Table(
     "event_salts",
     METADATA,

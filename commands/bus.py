@@ -23,7 +23,8 @@ class CommandLog(Protocol):
     """What became of earlier commands."""
 
     def outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
-        """What that command wrote and its fingerprint; None when it wrote nothing (yet)."""
+        """What that command was answered and its fingerprint; None when it was never executed, or changed nothing and
+        has no fingerprint: only clients send a command again."""
 
 
 class CommandBus:

@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from adapters.event_json import PlainJsonMapper
 from commands.bus import CommandBus
 from commands.handlers import handlers
+from commands.policies.patience import Patience
 from domain.errors import Invalid, NotFound, VersionConflict
 from domain.events import Actor, ActorKind, Envelope, Recorded
 from domain.ports import A, ConcurrentWrite, Written
@@ -26,6 +27,7 @@ from domain.roster import AgentSpec, ModelSpec
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 SOMEBODY = Actor("somebody", ActorKind.HUMAN)
 KINDS = ("mutual_ranking",)
+BASE_MODELS = ("tiny",)
 
 
 def an_envelope(command_id: UUID | None = None, fingerprint: bytes | None = None) -> Envelope:
@@ -45,7 +47,7 @@ class MemoryEventStore:
         self._events = EventStore(self._mapper, self._recorder)
         self._repository = Repository(self._events)
         self._envelopes: dict[int, tuple[Envelope, datetime]] = {}
-        self._outcomes: dict[UUID, Written] = {}
+        self._outcomes: dict[UUID, tuple[Written, bytes | None]] = {}
         self._ticks = count(1)
         self._lock = RLock()
 
@@ -57,7 +59,7 @@ class MemoryEventStore:
 
     def bus(self) -> CommandBus:
         """Every command, over this store."""
-        return CommandBus(handlers(KINDS, JsonRoster()), self.session, self)
+        return CommandBus(handlers(KINDS, JsonRoster(), BASE_MODELS), self.session, self)
 
     def head(self) -> int:
         return self._recorder.max_notification_id() or 0
@@ -75,8 +77,15 @@ class MemoryEventStore:
 
     def outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
         with self._lock:
-            written = self._outcomes.get(command_id)
-            return (written, self._envelopes[written.position][0].fingerprint) if written else None
+            return self._outcomes.get(command_id)
+
+    def keep_outcome(self, envelope: Envelope, written: Written) -> None:
+        """Remembers a command that wrote nothing. Raises ConcurrentWrite for one that is known already."""
+        assert envelope.command_id
+        with self._lock:
+            if envelope.command_id in self._outcomes:
+                raise ConcurrentWrite(f"command {envelope.command_id} was executed at the same moment")
+            self._outcomes[envelope.command_id] = written, envelope.fingerprint
 
     def load(self, id: UUID) -> BaseAggregate[UUID] | None:
         try:
@@ -101,7 +110,7 @@ class MemoryEventStore:
             self._envelopes |= dict.fromkeys(positions, (envelope, at))
             written = Written(first.id, first.version, positions[-1])
             if envelope.command_id:
-                self._outcomes[envelope.command_id] = written
+                self._outcomes[envelope.command_id] = written, envelope.fingerprint
             return written
 
 
@@ -137,7 +146,10 @@ class MemorySession:
         first = aggregates[0]
         events = [event for aggregate in aggregates for event in aggregate.collect_events()]
         if not events:
-            return Written(first.id, first.version, self.head())
+            written = Written(first.id, first.version, self.head())
+            if self.envelope.fingerprint is not None:
+                self._store.keep_outcome(self.envelope, written)
+            return written
         return self._store.append(events, first, self.envelope)
 
 
@@ -170,6 +182,11 @@ class LivingWorkers(set[str]):
 
     def alive(self, worker: str) -> bool:
         return worker in self
+
+
+def patience() -> Patience:
+    """Outlives three outages in no time."""
+    return Patience((ConnectionError,), lambda: False, delays=(0.0,) * 3)
 
 
 class JsonRoster:

@@ -22,7 +22,7 @@ from adapters.event_recorder import EnvelopeRecorder, UnsafePositions
 from adapters.event_store import PostgresEventStore, utc_now
 from commands.bus import CommandBus
 from commands.handlers import handlers
-from commands.preferences import AnnotatePreference, ProposePreference
+from commands.preferences import AnnotatePreference, ProposePreference, RevisePreference
 from domain.errors import CommandReused, NotFound, VersionConflict
 from domain.events import Actor, ActorKind, Envelope
 from domain.ports import ConcurrentWrite
@@ -31,7 +31,7 @@ from domain.workflow import Workflow
 from tests.builders import NOW, a_pair, a_preference, a_workflow, an_id
 from tests.cut_at_commit import CutAtCommit
 from tests.external_postgres import ExternalPostgres
-from tests.fakes import KINDS, JsonRoster, an_envelope
+from tests.fakes import BASE_MODELS, KINDS, JsonRoster, an_envelope
 
 PROPOSE = ProposePreference(a_pair())
 
@@ -51,7 +51,7 @@ def store(migrated: str) -> Iterator[PostgresEventStore]:
 
 
 def a_bus(store: PostgresEventStore) -> CommandBus:
-    return CommandBus(handlers(KINDS, JsonRoster()), store.session, store)
+    return CommandBus(handlers(KINDS, JsonRoster(), BASE_MODELS), store.session, store)
 
 
 def names(store: PostgresEventStore) -> list[str]:
@@ -150,6 +150,27 @@ def test_a_repeated_command_has_one_effect_and_one_answer(store: PostgresEventSt
     assert names(store) == ["preference.proposed", "preference.annotated"]
     with pytest.raises(CommandReused):
         bus.execute(PROPOSE, replace(envelope, fingerprint=b"another body"))
+
+
+def test_a_command_that_changed_nothing_is_remembered_under_its_clients_key(store: PostgresEventStore) -> None:
+    bus, envelope = a_bus(store), an_envelope(uuid4(), b"body")
+    preference = bus.execute(PROPOSE, an_envelope()).id
+    revise = RevisePreference(preference, chosen=PROPOSE.pair.chosen.messages[-1].content)
+    with ThreadPoolExecutor(8) as threads:
+        (first,) = set(threads.map(lambda _: bus.execute(revise, envelope), range(16)))
+    bus.execute(RevisePreference(preference, chosen="somebody else's words"), an_envelope())
+    assert bus.execute(revise, envelope) == first
+    assert names(store) == ["preference.proposed", "preference.revised"]
+    with pytest.raises(CommandReused):
+        bus.execute(revise, replace(envelope, fingerprint=b"another body"))
+
+
+def test_a_policys_command_that_changed_nothing_leaves_no_trace(store: PostgresEventStore) -> None:
+    bus, envelope = a_bus(store), an_envelope(uuid4())
+    preference = bus.execute(PROPOSE, an_envelope()).id
+    bus.execute(RevisePreference(preference, chosen=PROPOSE.pair.chosen.messages[-1].content), envelope)
+    assert envelope.command_id
+    assert store.outcome(envelope.command_id) is None
 
 
 def test_one_command_sent_many_times_at_once_has_one_effect(store: PostgresEventStore) -> None:
