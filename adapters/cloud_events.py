@@ -35,6 +35,8 @@ def cloud_event(row: Mapping[str, Any]) -> CloudEvent:
         "causationid": _text(row["causation_id"]),
         "commandid": _text(row["command_id"]),
         "traceparent": row["traceparent"],
+        "project": row["project"],
+        "datasubjects": ",".join(row["data_subjects"]) or None,
     }
     return {name: value for name, value in event.items() if value is not None} | _data(row["state"])
 

@@ -36,6 +36,8 @@ ENVELOPE: dict[str, Any] = {
         "causationid": _ID,
         "commandid": _ID,
         "traceparent": _TEXT,
+        "project": _TEXT,
+        "datasubjects": _TEXT | {"description": "Whom the data is about, with commas between; absent: nobody is named"},
         "data": {"type": "object"},
     },
     "required": ["specversion", "id", "source", "type", "subject", "time", "position", "version"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, Table, Text, Uuid, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Table, Text, Uuid, select
 
 from domain.catalogue import topics_of
 from domain.dataset import Dataset
@@ -32,11 +32,13 @@ TABLE = Table(
     Column("sha256", Text),
     Column("size", BigInteger),
     Column("requested_at", Moment, nullable=False),
+    Column("requested_position", BigInteger, nullable=False),
     Column("built_at", Moment),
     Column("actor", Text, nullable=False),
     Column("correlation_id", Uuid, nullable=False),
     version(),
     position(),
+    Index("datasets_requested_idx", "requested_position", unique=True),
 )
 """`as_of` is the last position that the dataset knows of; `size` in bytes."""
 
@@ -60,6 +62,7 @@ def _requested(event: Dataset.Requested, recorded: Recorded) -> Row:
         "sha256": None,
         "size": None,
         "requested_at": recorded.recorded_at,
+        "requested_position": recorded.position,
         "built_at": None,
         **origin(recorded),
         **stamp(recorded),
@@ -91,4 +94,4 @@ def find(db: Connection, dataset_id: UUID) -> Row | None:
 
 def datasets(db: Connection, cursor: str | None = None, limit: int = LIMIT) -> Page:
     """All datasets, the newest first."""
-    return page(db, select(TABLE), TABLE.c.dataset_id, cursor, limit)
+    return page(db, select(TABLE), TABLE.c.requested_position, cursor, limit)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Double, Index, Integer, Select, Table, Text, Uuid, func, or_, select
+from sqlalchemy import Column, Connection, Double, Index, Integer, Select, Table, Text, Uuid, exists, func, select
 
 from domain.events import Recorded, topic_of
 from domain.workflow import Workflow
@@ -93,8 +92,8 @@ PROJECTOR = Projector(TABLE, (topic_of(Workflow.StepRecorded),), _step_id, fold)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which calls to list; None: all. `text` is looked for in messages and outputs, whatever its case; `min_tokens`
-    counts both ways; `until` is excluded; `as_of` leaves out what was recorded after that position."""
+    """Which calls to list; None: all. `text` is looked for in what messages and outputs say, whatever its case;
+    `min_tokens` counts both ways; `until` is excluded; `as_of` leaves out what was recorded after that position."""
 
     run_id: UUID | None = None
     agent: str | None = None
@@ -147,9 +146,9 @@ def _matching(wanted: Filter) -> Select[Row]:
     if wanted.tool is not None:
         query = query.where(TABLE.c.tool_calls.contains([{"name": wanted.tool}]))
     if wanted.text:
-        in_json = json.dumps(wanted.text, ensure_ascii=False)[1:-1]  # as a jsonb column writes it
-        said = TABLE.c.messages.cast(Text).icontains(in_json, autoescape=True)
-        query = query.where(or_(TABLE.c.output.icontains(wanted.text, autoescape=True), said))
+        message = func.jsonb_array_elements(TABLE.c.messages, type_=Json).column_valued("message")
+        said = message["content"].astext.icontains(wanted.text, autoescape=True)
+        query = query.where(TABLE.c.output.icontains(wanted.text, autoescape=True) | exists().where(said))
     if wanted.since is not None:
         query = query.where(TABLE.c.recorded_at >= wanted.since)
     if wanted.until is not None:

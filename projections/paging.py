@@ -7,10 +7,8 @@ added.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.sql import ColumnElement
@@ -49,7 +47,7 @@ def tally(db: Connection, column: ColumnElement[str], *where: ColumnElement[bool
 def page(
     db: Connection,
     query: Select[Any],
-    key: ColumnElement[Any],
+    key: ColumnElement[int],
     cursor: str | None = None,
     limit: int = LIMIT,
     newest_first: bool = True,
@@ -59,7 +57,7 @@ def page(
     Raises Invalid for a cursor that is none of ours.
     """
     if cursor is not None:
-        last = _decode(cursor, key.type.python_type)
+        last = _decode(cursor)
         query = query.where(key < last if newest_first else key > last)
     query = query.order_by(key.desc() if newest_first else key.asc()).limit(limit + 1)
     found = every(db, query)
@@ -68,14 +66,14 @@ def page(
     return Page(items, _encode(items[-1][key.key or ""]) if more else None)
 
 
-def _encode(last: Any) -> str:
+def _encode(last: int) -> str:
     return base64.urlsafe_b64encode(str(last).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, read: Callable[[str], int | UUID]) -> int | UUID:
+def _decode(cursor: str) -> int:
     try:
-        last = read(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
-        if isinstance(last, int) and not 0 <= last < 2**63:
+        last = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+        if not 0 <= last < 2**63:
             raise ValueError("no position")
         return last
     except ValueError as error:

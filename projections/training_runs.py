@@ -42,6 +42,7 @@ TABLE = Table(
     Column("adapter_sha256", Text),
     Column("base_sha256", Text),
     Column("requested_at", Moment, nullable=False),
+    Column("requested_position", BigInteger, nullable=False),
     Column("started_at", Moment),
     Column("finished_at", Moment),
     Column("reason", Text),
@@ -49,7 +50,8 @@ TABLE = Table(
     Column("correlation_id", Uuid, nullable=False),
     version(),
     position(),
-    Index("training_runs_state_idx", "state", "run_id"),
+    Index("training_runs_requested_idx", "requested_position", unique=True),
+    Index("training_runs_state_idx", "state", "requested_position"),
     Index("training_runs_dataset_idx", "dataset_id"),
 )
 """`as_of` is the last position that the dataset knows of; `loss` to `samples_per_second` are those of the last `step`;
@@ -78,6 +80,7 @@ def _requested(event: TrainingRun.Requested, recorded: Recorded) -> Row:
         "step": 0,
         "total_steps": event.config.steps,
         "requested_at": recorded.recorded_at,
+        "requested_position": recorded.position,
         **origin(recorded),
         **stamp(recorded),
     }
@@ -132,4 +135,4 @@ def runs(
         query = query.where(TABLE.c.state == state.value)
     if dataset_id is not None:
         query = query.where(TABLE.c.dataset_id == dataset_id)
-    return page(db, query, TABLE.c.run_id, cursor, limit)
+    return page(db, query, TABLE.c.requested_position, cursor, limit)

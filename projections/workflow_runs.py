@@ -39,6 +39,7 @@ TABLE = Table(
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("requested_at", Moment, nullable=False),
+    Column("requested_position", BigInteger, nullable=False),
     Column("started_at", Moment),
     Column("finished_at", Moment),
     Column("reason", Text),
@@ -46,8 +47,9 @@ TABLE = Table(
     Column("correlation_id", Uuid, nullable=False),
     version(),
     position(),
-    Index("workflow_runs_state_idx", "state", "run_id"),
-    Index("workflow_runs_batch_idx", "batch", "run_id"),
+    Index("workflow_runs_requested_idx", "requested_position", unique=True),
+    Index("workflow_runs_state_idx", "state", "requested_position"),
+    Index("workflow_runs_batch_idx", "batch", "requested_position"),
     Index("workflow_runs_agents_idx", "agents", postgresql_using="gin"),
 )
 """`task` is the task's first turn, `turns` how many it has. `started_at` is when the first worker took the run."""
@@ -83,6 +85,7 @@ def _requested(event: Workflow.Requested, recorded: Recorded) -> Row:
         "input_tokens": 0,
         "output_tokens": 0,
         "requested_at": recorded.recorded_at,
+        "requested_position": recorded.position,
         "started_at": None,
         "finished_at": None,
         "reason": None,
@@ -139,7 +142,7 @@ def find(db: Connection, run_id: UUID) -> Row | None:
 
 def runs(db: Connection, wanted: Filter = Filter(), cursor: str | None = None, limit: int = LIMIT) -> Page:
     """Runs, the newest first."""
-    return page(db, _matching(wanted), TABLE.c.run_id, cursor, limit)
+    return page(db, _matching(wanted), TABLE.c.requested_position, cursor, limit)
 
 
 def counts(db: Connection, batch: str | None = None) -> dict[str, int]:

@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=True),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("requested_position", sa.BigInteger(), nullable=False),
         sa.Column("built_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("correlation_id", sa.Uuid(), nullable=False),
@@ -74,6 +75,7 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("dataset_id"),
     )
+    op.create_index("datasets_requested_idx", "datasets", ["requested_position"], unique=True)
     op.create_table(
         "dpo_annotations",
         sa.Column("preference_id", sa.Uuid(), nullable=False),
@@ -220,6 +222,7 @@ def upgrade() -> None:
         sa.Column("adapter_sha256", sa.Text(), nullable=True),
         sa.Column("base_sha256", sa.Text(), nullable=True),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("requested_position", sa.BigInteger(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
@@ -230,7 +233,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id"),
     )
     op.create_index("training_runs_dataset_idx", "training_runs", ["dataset_id"])
-    op.create_index("training_runs_state_idx", "training_runs", ["state", "run_id"])
+    op.create_index("training_runs_requested_idx", "training_runs", ["requested_position"], unique=True)
+    op.create_index("training_runs_state_idx", "training_runs", ["state", "requested_position"])
     op.create_table(
         "workflow_runs",
         sa.Column("run_id", sa.Uuid(), nullable=False),
@@ -253,6 +257,7 @@ def upgrade() -> None:
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("requested_position", sa.BigInteger(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
@@ -263,8 +268,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id"),
     )
     op.create_index("workflow_runs_agents_idx", "workflow_runs", ["agents"], postgresql_using="gin")
-    op.create_index("workflow_runs_batch_idx", "workflow_runs", ["batch", "run_id"])
-    op.create_index("workflow_runs_state_idx", "workflow_runs", ["state", "run_id"])
+    op.create_index("workflow_runs_batch_idx", "workflow_runs", ["batch", "requested_position"])
+    op.create_index("workflow_runs_requested_idx", "workflow_runs", ["requested_position"], unique=True)
+    op.create_index("workflow_runs_state_idx", "workflow_runs", ["state", "requested_position"])
 
 
 def downgrade() -> None:

@@ -25,6 +25,7 @@ from projections import (
     interaction_log,
     lora_adapters,
     training_metrics,
+    training_runs,
     workflow_runs,
 )
 from projections.checkpoints import CHECKPOINTS, PARKED_EVENTS
@@ -259,6 +260,14 @@ def test_pages_give_every_row_once_and_the_newest_first(projected: Engine):
         assert workflow_runs.runs(db, cursor=runs.next_cursor, limit=1).items != runs.items
 
 
+def test_the_newest_is_what_was_recorded_last_whatever_the_clock_of_its_id_said(projected: Engine):
+    with projected.connect() as db:
+        for page in (workflow_runs.runs(db), training_runs.runs(db)):
+            positions = [row["requested_position"] for row in page.items]
+            assert len(positions) == 3
+            assert positions == sorted(positions, reverse=True)
+
+
 def test_a_cursor_that_is_none_of_ours_is_refused(engine: Engine):
     for cursor in ("nonsense", "", "MTIzLDQ1", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk"):
         with engine.connect() as db, pytest.raises(Invalid, match="cursor"):
@@ -278,6 +287,8 @@ def test_the_interaction_log_can_be_searched(projected: Engine):
             (interaction_log.Filter(text='"rain".\n100%'), 3),
             (interaction_log.Filter(text="1_0%"), 0),
             (interaction_log.Filter(text="%"), 3),
+            (interaction_log.Filter(text="content"), 0),
+            (interaction_log.Filter(text='"role": "user"'), 0),
             (interaction_log.Filter(min_tokens=34), 3),
             (interaction_log.Filter(min_tokens=35), 0),
             (interaction_log.Filter(as_of=1), 0),

@@ -124,7 +124,12 @@ async def test_every_event_is_told_once_and_in_order(database: str, server: Embe
 
 
 async def test_an_event_is_told_as_a_cloud_event(database: str, server: EmbeddedNats, store: PostgresEventStore):
-    envelope = replace(story.ENVELOPE, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    envelope = replace(
+        story.ENVELOPE,
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        project="atlas",
+        data_subjects=("ben", "cyd"),
+    )
     store.session(envelope).save(story.stopped_run())
     subscriber = Subscriber()
     async with running(Relay(database, server.url), desk_for(server.url, subscriber)):
@@ -134,6 +139,7 @@ async def test_an_event_is_told_as_a_cloud_event(database: str, server: Embedded
     assert (first["type"], first["subject"]) == ("workflow.requested", str(story.id_of("stopped run")))
     assert (first["position"], first["actor"], first["schemaversion"]) == (1, "ada", 1)
     assert first["correlationid"] == str(envelope.correlation_id)
+    assert (first["source"], first["project"], first["datasubjects"]) == ("/caravan/atlas", "atlas", "ben,cyd")
     assert second["data"] == {"timestamp": story.at(12).isoformat().replace("+00:00", "Z"), "reason": "changed my mind"}
     assert subscriber.heard[1].traceparent == envelope.traceparent
 
