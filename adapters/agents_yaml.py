@@ -29,6 +29,8 @@ SERVES_ADAPTERS = (EMBEDDED, OPENAI_COMPATIBLE)
 TOOLS: frozenset[str] = frozenset()
 """The tools that an agent may be given. A tool runs code on the worker's machine, so each one is allowed by name."""
 
+_KEY_NAME = re.compile(r"(?!CARAVAN_)[A-Z][A-Z0-9_]{0,99}_API_KEY")
+
 EditableField = Literal["system_message", "adapter"]
 
 _PLAIN_LINES = re.compile(r"[^\s\x00-\x1f\x7f-\xa0\u2028\u2029\ufeff][^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]*")
@@ -78,6 +80,22 @@ def _named(given: str, known: str | set[str]) -> dict[str, Any]:
     return {"given": repr(given), "known": known if isinstance(known, str) else ", ".join(sorted(known))}
 
 
+def may_hold_key(variable: str) -> bool:
+    """Whether an agent may have its endpoint sent what is in that environment variable: whoever edits agents.yaml must
+    not get at the process's other secrets."""
+    return bool(_KEY_NAME.fullmatch(variable))
+
+
+def _holds_a_key(variable: str) -> str:
+    if not may_hold_key(variable):
+        raise PydanticCustomError(
+            "key_env",
+            "write the name of an environment variable that ends in _API_KEY and does not begin with CARAVAN_, "
+            "e.g. REVIEWER_API_KEY; no other variable is sent to an endpoint, and a key itself never stands here",
+        )
+    return variable
+
+
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")]
 Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_says_something)]
 Prose = Annotated[str, StringConstraints(max_length=32_768), AfterValidator(_says_something)]
@@ -91,7 +109,7 @@ class ModelEntry(_Entry):
     platform: Annotated[str, AfterValidator(_known_platform)]
     name: Line
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", max_length=500)] | None = None
-    key_env: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,99}$")] | None = None
+    key_env: Annotated[str, AfterValidator(_holds_a_key)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, strict=False)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
     max_tokens: Annotated[int, Field(ge=1, le=131_072)] = 256
@@ -105,6 +123,12 @@ class ModelEntry(_Entry):
             )
         if self.platform == OPENAI_COMPATIBLE and not self.url:
             raise PydanticCustomError("endpoint", "say where the model is served: url: http://127.0.0.1:8000/v1")
+        if self.platform not in SERVES_ADAPTERS and self.url:
+            raise PydanticCustomError(
+                "endpoint",
+                "this platform has an endpoint of its own, which its key is for; remove url, or write "
+                "platform: openai-compatible-model",
+            )
         return self
 
     def spec(self) -> ModelSpec:
@@ -216,13 +240,11 @@ def _advice(detail: ErrorDetails, name: str) -> str:
         if _SECRET.search(name):
             return (
                 "keys and passwords never stand in this file; put it into an environment variable and write "
-                "that variable's name: `key_env: MY_KEY`"
+                "that variable's name: `key_env: MY_API_KEY`"
             )
         return f"there is no setting {name!r} here; remove it, or mend its spelling"
     if name == "url" and kind == "string_pattern_mismatch":
         return "write http:// or https://, a host, and perhaps a path, e.g. http://127.0.0.1:8000/v1 (no key in it)"
-    if name == "key_env" and kind == "string_pattern_mismatch":
-        return "write the name of an environment variable, e.g. OPENAI_API_KEY, not the key itself"
     if kind == "string_pattern_mismatch":
         return "write up to 48 of a-z, 0-9 and -, e.g. physicist"
     hint = _HINTS.get(kind)

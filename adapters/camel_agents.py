@@ -101,8 +101,8 @@ class CamelAgents:
     """The AgentFactory port. Models and connections are shared by the agents that it makes.
 
     `embedded_url` and `embedded_key` are those of the platform `embedded`; `tokenizer_file` is its tokenizer.json,
-    where it is on this machine. `secrets` holds other endpoints' keys by the names that agents.yaml gives, usually
-    the process's environment. `patience`: for how many seconds an endpoint may be away.
+    where it is on this machine. `secrets` holds other endpoints' keys by the names that agents.yaml gives. `patience`:
+    for how many seconds an endpoint may be away.
     """
 
     def __init__(
@@ -186,7 +186,8 @@ class CamelAgents:
         if model.platform == EMBEDDED:
             return self._embedded_key
         if model.key_env is None:
-            return NO_KEY if model.platform == OPENAI_COMPATIBLE else None
+            # Without any key, CAMEL would send such a URL the key that the environment holds for the platform.
+            return NO_KEY if model.url else None
         if not (key := self._secrets.get(model.key_env)):
             raise ModelUnavailable(f"{_endpoint(model)} needs a key: export {model.key_env} before the worker starts")
         return key

@@ -34,7 +34,7 @@ agents:
     platform: openai-compatible-model
     name: large
     url: http://127.0.0.1:8000/v1
-    key_env: CRITIC_KEY
+    key_env: CRITIC_API_KEY
     temperature: 1
     seed: 7
   adapter: team
@@ -63,7 +63,7 @@ def test_every_field_is_understood() -> None:
     poet, critic = AgentsYaml().parse(TWO_AGENTS)
     assert poet == AgentSpec("poet", "rhymes", "You: rhyme", ModelSpec("embedded", "tiny"))
     sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=256, seed=7)
-    model = ModelSpec("openai-compatible-model", "large", "http://127.0.0.1:8000/v1", "CRITIC_KEY", sampling)
+    model = ModelSpec("openai-compatible-model", "large", "http://127.0.0.1:8000/v1", "CRITIC_API_KEY", sampling)
     assert critic == AgentSpec("critic", "criticises", "You criticise everything.", model, "team", "verdict")
 
 
@@ -106,7 +106,7 @@ def test_every_mistake_is_listed_with_line_column_path_and_what_to_write() -> No
 @pytest.mark.parametrize("field", ["api_key", "apikey", "token", "password", "client_secret"])
 def test_a_key_in_the_file_is_refused_with_the_way_to_do_it(field: str) -> None:
     [line] = refusal(agent(**{field: "sk-123"}))
-    assert "write that variable's name: `key_env: MY_KEY`" in line
+    assert "write that variable's name: `key_env: MY_API_KEY`" in line
     assert "sk-123" not in line
 
 
@@ -128,6 +128,7 @@ def test_a_url_is_http_and_holds_no_password(url: str) -> None:
     [
         ({"model": "{platform: embedded, name: m, url: 'http://x/v1'}"}, "come from the settings; remove url"),
         ({"model": "{platform: openai-compatible-model, name: m}"}, "say where the model is served: url:"),
+        ({"model": "{platform: openai, name: m, url: 'https://x/v1'}"}, "remove url, or write platform: openai-comp"),
         ({"model": "{platform: anthropic, name: m}", "ballot": "likelihood"}, "write `ballot: verdict`"),
         ({"model": "{platform: anthropic, name: m}", "adapter": "team"}, "remove `adapter`"),
         ({"model": "{platform: embedded, name: m, key_env: sk-abc}"}, "the name of an environment variable"),
@@ -137,6 +138,15 @@ def test_a_url_is_http_and_holds_no_password(url: str) -> None:
 )
 def test_what_does_not_go_together_is_refused(changes: dict[str, str], advice: str) -> None:
     assert any(advice in line for line in refusal(agent(**changes)))
+
+
+@pytest.mark.parametrize(
+    "variable", ["DATABASE_URL", "CARAVAN_MODEL_KEY", "CARAVAN_X_API_KEY", "_API_KEY", "x_api_key"]
+)
+def test_a_variable_that_is_no_endpoints_key_cannot_be_sent_to_one(variable: str) -> None:
+    model = f"{{platform: openai-compatible-model, name: m, url: 'https://evil/v1', key_env: {variable}}}"
+    [line] = refusal(agent(model=model))
+    assert "(agents.0.model.key_env): write the name of an environment variable that ends in _API_KEY" in line
 
 
 def test_two_agents_of_one_name_are_refused_where_the_second_one_stands() -> None:
