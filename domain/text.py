@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 ESCAPE = "\u241b"
+EXCERPT = 10_000
 _UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{ESCAPE}]")
 _ESCAPED = re.compile(f"{ESCAPE}([0-9a-f]{{4}})")
 
@@ -17,6 +18,11 @@ _ESCAPED = re.compile(f"{ESCAPE}([0-9a-f]{{4}})")
 def escape(text: str) -> str:
     """The text with NUL, lone surrogates and the escape sign written as `␛hhhh`."""
     return _UNSTORABLE.sub(lambda match: f"{ESCAPE}{ord(match[0]):04x}", text)
+
+
+def excerpt(text: str) -> str:
+    """The beginning of somebody else's words, e.g. a reason, escaped and at most 10,000 characters long."""
+    return escape(text[:EXCERPT])[:EXCERPT]
 
 
 def unescape(text: str) -> str:

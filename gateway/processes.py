@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from adapters.agents_yaml import may_hold_key
 from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgents
 from adapters.nats import News, NewsDesk
@@ -17,6 +18,7 @@ from adapters.presence import Presence
 from adapters.trl_trainer import TrlTrainer
 from commands.policies.build_dataset import BuildDataset
 from commands.policies.kinds import KINDS
+from commands.policies.patience import Patience
 from commands.policies.propose_pairs import ProposePairs
 from commands.policies.run_training import RunTraining
 from commands.policies.run_workflow import RunWorkflow
@@ -24,6 +26,7 @@ from commands.policies.runner import Policy, PolicyRunner
 from commands.policies.sweep import Sweep
 from domain.events import Actor, ActorKind
 from gateway.bootstrap import Core
+from gateway.errors import OUTAGES
 from gateway.running import Job, stopped_by_signals, together
 from projections.lookups import PromotedAdapters, RosterRevisions, UnattendedWork
 
@@ -36,8 +39,9 @@ async def work(core: Core) -> None:
         embedded_url=settings.embedded_model_url,
         embedded_key=str(settings.model_key),
         tokenizer_file=_if_there(settings.base_model_dir / "tokenizer.json"),
-        secrets=os.environ,
+        secrets={name: value for name, value in os.environ.items() if may_hold_key(name)},
     )
+    stop = stopped_by_signals()
     runs = RunWorkflow(
         log=store,
         execute=core.bus.execute,
@@ -49,6 +53,7 @@ async def work(core: Core) -> None:
         worker=worker,
         actor=_automation("worker"),
         slots=asyncio.Semaphore(settings.concurrent_runs),
+        patiently=Patience(OUTAGES, stop.is_set),
     )
     policies = [
         ProposePairs(store, core.bus.execute, BradleyTerry(), _automation("policy:propose-pairs")).policy,
@@ -57,15 +62,16 @@ async def work(core: Core) -> None:
     unattended = UnattendedWork(core.engine, store, presence)
     desk = _desk(core)
     desk.subscribe("run-workflow", ["events.workflow.requested"], _offering(runs.offer))
-    stop = stopped_by_signals()
-    with presence.announced(worker):
-        await together(
-            runs.run(stop),
-            *(_driven(policy, core, desk, stop) for policy in policies),
-            Sweep(unattended.runs_without_worker, runs.offer).run(stop),
-            desk.run(stop),
-        )
-    await agents.close()
+    try:
+        with presence.announced(worker):
+            await together(
+                runs.run(stop),
+                *(_driven(policy, core, desk, stop) for policy in policies),
+                Sweep(unattended.runs_without_worker, runs.offer).run(stop),
+                desk.run(stop),
+            )
+    finally:
+        await agents.close()
 
 
 async def train(core: Core) -> None:
@@ -73,6 +79,7 @@ async def train(core: Core) -> None:
     settings, store = core.settings, core.store
     actor = _automation("trainer")
     presence, worker = Presence(core.engine), _own_name("trainer")
+    stop = stopped_by_signals()
     trainings = RunTraining(
         log=store,
         execute=core.bus.execute,
@@ -83,11 +90,13 @@ async def train(core: Core) -> None:
         workers=presence,
         worker=worker,
         actor=actor,
+        patiently=Patience(OUTAGES, stop.is_set),
     )
     unattended = UnattendedWork(core.engine, store, presence)
     desk = _desk(core)
     desk.subscribe("run-training", ["events.training_run.requested"], _offering(trainings.offer))
-    stop = stopped_by_signals()
+    over = ["events.training_run.cancelled", "events.training_run.failed"]
+    desk.subscribe("forget-training", over, _offering(trainings.offer))
     with presence.announced(worker):
         await together(
             trainings.run(stop),

@@ -17,6 +17,7 @@ from domain.ranking import Ballot
 from domain.roster import AgentSpec
 from domain.workflow import Step, Task, Workflow
 from tests.fakes import MemoryEventStore, an_envelope
+from tests.outages import patience
 
 ENVELOPE = an_envelope()
 WORKER = Actor("worker", ActorKind.AUTOMATION)
@@ -55,6 +56,7 @@ class Stage:
             worker=name,
             actor=WORKER,
             slots=asyncio.Semaphore(4),
+            patiently=patience(),
         )
 
     def agents(self, revision: int) -> tuple[AgentSpec, ...]:

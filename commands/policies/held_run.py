@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID, uuid5
 
-from commands.policies.patience import patiently
+from commands.policies.patience import Patience
 from commands.workflows import CastBallot, CompleteWorkflow, FailWorkflow, RecordStep
 from domain.events import Actor, ActorKind, Recorded
 from domain.model_call import ModelCall
 from domain.ports import Agent, Execute
 from domain.ranking import Ballot
+from domain.text import excerpt
 from domain.workflow import Step, Task, Workflow, step_id
 
 
@@ -19,10 +20,18 @@ class HeldRun:
     """What a worker does in the epoch that it began. Commands wait for each other, since they all write to one
     aggregate, and each has an id that follows from what it says, so it can be repeated through an outage of the store.
 
-    Every method raises LeaseLost or AlreadyDone once the run was taken over or is over.
+    Every method raises LeaseLost or AlreadyDone once the run was taken over or is over, and StoreUnavailable.
     """
 
-    def __init__(self, history: Sequence[Recorded], task: Task, epoch: int, execute: Execute, actor: Actor) -> None:
+    def __init__(
+        self,
+        history: Sequence[Recorded],
+        task: Task,
+        epoch: int,
+        execute: Execute,
+        actor: Actor,
+        patiently: Patience,
+    ) -> None:
         """`history`: the run's events up to this worker's start."""
         self.id: UUID = history[0].event.originator_id
         self.task = task
@@ -39,6 +48,7 @@ class HeldRun:
         self._epoch = epoch
         self._execute = execute
         self._actor = actor
+        self._patiently = patiently
         self._writing = asyncio.Lock()
 
     def recorded(self, agent: str, phase: str, n: int) -> Step | None:
@@ -67,9 +77,9 @@ class HeldRun:
 
     async def fail(self, reason: str) -> None:
         """The run cannot go on."""
-        await self._record(FailWorkflow(self.id, self._epoch, reason), self._actor, "fail")
+        await self._record(FailWorkflow(self.id, self._epoch, excerpt(reason)), self._actor, "fail")
 
     async def _record(self, command: object, actor: Actor, name: str) -> None:
         envelope = self._requested.followed_by(actor, uuid5(self.id, f"{self._epoch}/{name}"))
         async with self._writing:
-            await asyncio.to_thread(patiently, lambda: self._execute(command, envelope))
+            await asyncio.to_thread(self._patiently, lambda: self._execute(command, envelope))

@@ -7,11 +7,12 @@ from uuid import UUID, uuid5
 
 from loguru import logger
 
-from commands.policies.patience import patiently
+from commands.policies.patience import Patience
 from commands.training import CompleteTraining, FailTraining, RecordProgress
 from domain.errors import AlreadyDone, LeaseLost
 from domain.events import Actor, Recorded, topic_of
 from domain.ports import EventLog, Execute
+from domain.text import excerpt
 from domain.training import Progress, TrainedAdapter, TrainingCancelled, TrainingRun
 
 LOOK_SECONDS = 1.0
@@ -21,15 +22,25 @@ LOSSES = (topic_of(TrainingRun.Cancelled), topic_of(TrainingRun.Started))
 
 class HeldTraining:
     """What a trainer records in the epoch that `started` began. Each command has an id that follows from what it says,
-    so it can be repeated through an outage of the store."""
+    so it can be repeated through an outage of the store. What records something raises StoreUnavailable."""
 
-    def __init__(self, log: EventLog, execute: Execute, actor: Actor, run: UUID, epoch: int, started: Recorded) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        execute: Execute,
+        actor: Actor,
+        run: UUID,
+        epoch: int,
+        started: Recorded,
+        patiently: Patience,
+    ) -> None:
         self._log = log
         self._execute = execute
         self._actor = actor
         self._run = run
         self._epoch = epoch
         self._started = started
+        self._patiently = patiently
         self._seen = started.position
         self._look_at = 0.0
         self._lost = False
@@ -47,7 +58,7 @@ class HeldTraining:
 
     def fail(self, reason: str) -> None:
         """The training cannot go on. Where the hold was lost meanwhile, nothing is recorded."""
-        self._record_last(FailTraining(self._run, self._epoch, reason), "fail")
+        self._record_last(FailTraining(self._run, self._epoch, excerpt(reason)), "fail")
 
     def lost(self) -> bool:
         """Whether somebody cancelled the run or took it over. Cheap: reads what is new in the log once a second."""
@@ -70,4 +81,4 @@ class HeldTraining:
 
     def _record(self, command: object, name: str) -> None:
         envelope = self._started.followed_by(self._actor, uuid5(self._run, f"{self._epoch}/{name}"))
-        patiently(lambda: self._execute(command, envelope))
+        self._patiently(lambda: self._execute(command, envelope))

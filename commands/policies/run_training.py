@@ -7,7 +7,7 @@ checkpoint.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 from loguru import logger
 
 from commands.policies.held_training import HeldTraining
-from commands.policies.patience import patiently
+from commands.policies.patience import Patience, StoreUnavailable
 from commands.training import StartTraining
 from domain.errors import AlreadyDone, VersionConflict
 from domain.events import Actor, Recorded
@@ -24,6 +24,7 @@ from domain.training import TrainingCancelled, TrainingFailed, TrainingJob, Trai
 
 ENDINGS = (TrainingRun.Completed, TrainingRun.Failed, TrainingRun.Cancelled)
 POLL_SECONDS = 0.5
+PUT_BACK_SECONDS = 1.0
 
 
 class RunTraining:
@@ -39,6 +40,7 @@ class RunTraining:
         workers: Workers,
         worker: str,
         actor: Actor,
+        patiently: Patience,
     ) -> None:
         self._log = log
         self._execute = execute
@@ -47,6 +49,7 @@ class RunTraining:
         self._workers = workers
         self._worker = worker
         self._actor = actor
+        self._patiently = patiently
         self._waiting: asyncio.Queue[UUID] = asyncio.Queue()
         self._known: set[UUID] = set()
 
@@ -68,23 +71,27 @@ class RunTraining:
             await asyncio.to_thread(self.train, run, stop.is_set)
         except Exception:
             logger.exception("training run {} is put back, and tried again after those that wait", run)
+            await asyncio.sleep(PUT_BACK_SECONDS)
             self._waiting.put_nowait(run)
         else:
             self._known.discard(run)
 
     def train(self, run: UUID, stopping: Callable[[], bool]) -> None:
-        """Trains to the end, unless the run is over or another living trainer has it. Blocks.
+        """Trains to the end, unless the run is over or another living trainer has it. Blocks. What the trainer keeps of
+        a run that is over is thrown away.
 
-        Raises only what outlasts minutes of patience with the store.
+        Raises StoreUnavailable, and what keeps it from being taken.
         """
-        match patiently(lambda: self._take(run)):
+        match self._patiently(lambda: self._take(run)):
             case [
                 Recorded(event=TrainingRun.Requested() as requested),
                 *_,
                 Recorded(event=TrainingRun.Started(epoch=epoch, adapter_name=adapter_name)) as started,
             ]:
-                held = HeldTraining(self._log, self._execute, self._actor, run, epoch, started)
+                held = HeldTraining(self._log, self._execute, self._actor, run, epoch, started, self._patiently)
                 self._train(requested, adapter_name, held, stopping)
+        if self._patiently(lambda: _is_over(self._log.history(run))):
+            self._trainer.forget(run)
 
     def _train(
         self,
@@ -95,7 +102,7 @@ class RunTraining:
     ) -> None:
         run = requested.originator_id
         try:
-            file = patiently(lambda: self._dataset_file(requested.dataset_id))
+            file = self._patiently(lambda: self._dataset_file(requested.dataset_id))
             job = TrainingJob(
                 run_id=run,
                 adapter_name=adapter_name,
@@ -107,6 +114,8 @@ class RunTraining:
                 config=requested.config,
             )
             adapter = self._trainer.train(job, held.progress, lambda: stopping() or held.lost())
+        except StoreUnavailable:
+            raise
         except TrainingCancelled as ended:
             logger.info("training run {} ends here: {}", run, ended)
         except TrainingFailed as failure:
@@ -121,7 +130,7 @@ class RunTraining:
         """The run's events up to our taking it; none where it is not ours to take."""
         history = self._log.history(run)
         starts = [recorded.event for recorded in history if isinstance(recorded.event, TrainingRun.Started)]
-        if not history or any(isinstance(recorded.event, ENDINGS) for recorded in history):
+        if not history or _is_over(history):
             return []
         if starts and starts[-1].worker != self._worker and self._workers.alive(starts[-1].worker):
             return []
@@ -133,3 +142,7 @@ class RunTraining:
             logger.info("training run {} is not ours: {}", run, faster)
             return []
         return list(self._log.history(run)[: written.version])
+
+
+def _is_over(history: Sequence[Recorded]) -> bool:
+    return any(isinstance(recorded.event, ENDINGS) for recorded in history)

@@ -11,7 +11,7 @@ from loguru import logger
 
 from commands.policies.held_run import HeldRun
 from commands.policies.kinds import Kind
-from commands.policies.patience import patiently
+from commands.policies.patience import Patience, StoreUnavailable
 from commands.workflows import StartWorkflow
 from domain.errors import AlreadyDone, LeaseLost, VersionConflict
 from domain.events import Actor, Recorded
@@ -21,7 +21,7 @@ from domain.workflow import CastMember, Workflow
 
 ENDINGS = (Workflow.Completed, Workflow.Failed, Workflow.Stopped)
 POLL_SECONDS = 0.5
-PUT_BACK_SECONDS = 1.0
+PUT_BACK_SECONDS = 5.0
 
 
 class RunWorkflow:
@@ -40,6 +40,7 @@ class RunWorkflow:
         worker: str,
         actor: Actor,
         slots: asyncio.Semaphore,
+        patiently: Patience,
     ) -> None:
         self._log = log
         self._execute = execute
@@ -51,6 +52,7 @@ class RunWorkflow:
         self._worker = worker
         self._actor = actor
         self._slots = slots
+        self._patiently = patiently
         self._waiting: asyncio.Queue[UUID] = asyncio.Queue()
         self._known: set[UUID] = set()
 
@@ -76,15 +78,15 @@ class RunWorkflow:
     async def play(self, run: UUID) -> None:
         """Plays to the end, unless the run is over or another living worker has it.
 
-        Raises only what outlasts minutes of patience with the store.
+        Raises StoreUnavailable, and what keeps it from being taken.
         """
-        match await asyncio.to_thread(patiently, lambda: self._take(run)):
+        match await asyncio.to_thread(self._patiently, lambda: self._take(run)):
             case [
                 Recorded(event=Workflow.Requested() as requested),
                 *_,
                 Recorded(event=Workflow.Started(epoch=epoch, cast=cast)),
             ] as history:
-                held = HeldRun(history, requested.task, epoch, self._execute, self._actor)
+                held = HeldRun(history, requested.task, epoch, self._execute, self._actor, self._patiently)
                 try:
                     await self._play(held, requested, cast)
                 except (LeaseLost, AlreadyDone) as lost:
@@ -103,13 +105,14 @@ class RunWorkflow:
 
     async def _play(self, held: HeldRun, requested: Workflow.Requested, cast: Sequence[CastMember]) -> None:
         try:
-            specs = {spec.name: spec for spec in await asyncio.to_thread(self._specs, requested)}
+            known = await asyncio.to_thread(self._patiently, lambda: self._specs(requested))
+            specs = {spec.name: spec for spec in known}
             held.agents = {
                 member.agent: self._agents.create(specs[member.agent], member.adapter, requested.max_tokens)
                 for member in cast
             }
             await self._kinds[requested.kind].play(held)
-        except (LeaseLost, AlreadyDone):
+        except (LeaseLost, AlreadyDone, StoreUnavailable):
             raise
         except ModelUnavailable as error:
             logger.warning("run {} failed: {}", held.id, error)

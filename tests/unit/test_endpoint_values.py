@@ -46,7 +46,7 @@ def test_a_hostile_response_is_tamed(
     tame(response)
     choice = response.choices[0]
     said = [choice.finish_reason, choice.message.content, response.system_fingerprint]
-    assert all(text is None or (isinstance(text, str) and is_storable(text)) for text in said)
+    assert all(is_storable(text) for text in said if text is not None)
     if response.usage:
         assert 0 <= response.usage.prompt_tokens < 2**31
 

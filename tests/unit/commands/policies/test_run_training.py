@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from commands.datasets import DatasetBuilt, RequestDataset
-from commands.policies import held_training, patience
+from commands.policies import held_training, run_training
+from commands.policies.patience import StoreUnavailable
 from commands.policies.run_training import RunTraining
 from commands.training import CancelTraining, RequestTraining, StartTraining
 from domain.events import Actor, ActorKind, Envelope
@@ -19,6 +20,7 @@ from domain.training import Progress, TrainedAdapter, TrainingCancelled, Trainin
 from tests.builders import SHA, a_progress, a_trained_adapter
 from tests.eventually import eventually
 from tests.fakes import LivingWorkers, MemoryEventStore, an_envelope
+from tests.outages import patience
 
 AUTOMATION = Actor("trainer", ActorKind.AUTOMATION)
 Script = Callable[[Callable[[Progress], None], Callable[[], bool]], None]
@@ -30,6 +32,7 @@ class ScriptedTrainer:
     def __init__(self) -> None:
         self.script: Script = lambda on_progress, cancelled: None
         self.jobs: list[TrainingJob] = []
+        self.forgotten: list[UUID] = []
 
     def train(
         self, job: TrainingJob, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]
@@ -39,6 +42,9 @@ class ScriptedTrainer:
         if cancelled():
             raise TrainingCancelled("stopped")
         return a_trained_adapter(job.adapter_name)
+
+    def forget(self, run_id: UUID) -> None:
+        self.forgotten.append(run_id)
 
 
 class Gym:
@@ -51,7 +57,16 @@ class Gym:
         self.policy = self.run_by("me")
 
     def run_by(self, worker: str) -> RunTraining:
-        return RunTraining(self.store, self.execute, self.trainer, self.dataset_file, self.workers, worker, AUTOMATION)
+        return RunTraining(
+            self.store,
+            self.execute,
+            self.trainer,
+            self.dataset_file,
+            self.workers,
+            worker,
+            AUTOMATION,
+            patience(),
+        )
 
     def execute(self, command: object, envelope: Envelope) -> Written:
         return self.bus.execute(command, envelope)
@@ -77,7 +92,7 @@ class Gym:
 @pytest.fixture
 def gym(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gym:
     monkeypatch.setattr(held_training, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(patience, "DELAYS", (0.0,) * 3)
+    monkeypatch.setattr(run_training, "PUT_BACK_SECONDS", 0.0)
     return Gym(tmp_path)
 
 
@@ -168,6 +183,7 @@ def test_a_cancelled_run_stops_and_records_nothing_more(gym: Gym) -> None:
     gym.trainer.script = cancelled_by_somebody
     gym.train(run)
     assert gym.told(run) == ["requested", "started", "cancelled"]
+    assert gym.trainer.forgotten == [run]
 
 
 def test_a_run_that_another_took_over_stops_here_and_records_nothing_more(gym: Gym) -> None:
@@ -180,6 +196,7 @@ def test_a_run_that_another_took_over_stops_here_and_records_nothing_more(gym: G
     gym.trainer.script = taken_over
     gym.train(run)
     assert gym.told(run) == ["requested", "started", "started"]
+    assert not gym.trainer.forgotten, "the other one goes on from its checkpoint"
 
 
 def test_a_run_cancelled_at_the_last_moment_stays_cancelled(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +229,51 @@ def test_an_outage_of_the_store_loses_no_progress_and_doubles_none(gym: Gym, mon
     gym.trainer.script = lambda on_progress, cancelled: on_progress(a_progress(1))
     gym.run_by("me").train(run, lambda: False)
     assert gym.told(run) == ["requested", "started", "progressed", "completed"]
+
+
+def test_a_store_that_is_away_for_too_long_fails_no_run(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = [ConnectionError("no database")] * 4
+
+    def shaky(command: object, envelope: Envelope) -> Written:
+        if away and not isinstance(command, StartTraining):
+            raise away.pop()
+        return gym.bus.execute(command, envelope)
+
+    monkeypatch.setattr(gym, "execute", shaky)
+    run = gym.a_run()
+    gym.trainer.script = lambda on_progress, cancelled: on_progress(a_progress(1))
+    trainer = gym.run_by("me")
+    with pytest.raises(StoreUnavailable):
+        trainer.train(run, lambda: False)
+    assert gym.told(run) == ["requested", "started"]
+    trainer.train(run, lambda: False)
+    assert gym.told(run) == ["requested", "started", "started", "progressed", "completed"]
+
+
+@pytest.mark.parametrize("failure", [None, TrainingFailed("out of memory")])
+def test_what_is_kept_of_a_run_is_thrown_away_when_it_is_over(gym: Gym, failure: TrainingFailed | None) -> None:
+    def end(on_progress: object, cancelled: object) -> None:
+        if failure:
+            raise failure
+
+    run = gym.a_run()
+    gym.trainer.script = end
+    gym.train(run)
+    assert gym.trainer.forgotten == [run]
+
+
+def test_what_is_kept_of_a_run_that_was_cancelled_while_no_trainer_lived_is_thrown_away(gym: Gym) -> None:
+    run = gym.a_run()
+    gym.ask(StartTraining(run, "another"))
+    gym.ask(CancelTraining(run, "changed my mind"))
+    gym.train(run)
+    assert gym.trainer.forgotten == [run]
+
+
+def test_what_is_kept_of_an_interrupted_run_stays(gym: Gym) -> None:
+    run = gym.a_run()
+    gym.policy.train(run, lambda: True)
+    assert not gym.trainer.forgotten
 
 
 async def test_runs_that_are_offered_are_trained_one_after_the_other_and_once(gym: Gym) -> None:

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commands.policies.patience import StoreUnavailable
 from commands.workflows import CompleteWorkflow, StopWorkflow
 from domain.events import ActorKind, Envelope, event_id
-from domain.ports import Written
+from domain.ports import ModelUnavailable, Written
+from domain.roster import AgentSpec
+from domain.text import is_storable
 from domain.workflow import CastMember, State, Workflow
 from tests.fakes import an_envelope
 from tests.played_runs import ENVELOPE, WORKER, Crash, Mortal, Stage
-from tests.scripted_agents import ScriptedAgents, a_spec
+from tests.scripted_agents import ScriptedAgent, ScriptedAgents, a_spec
 
 TURNS = ("Why?", "And then?")
 SPECS = [a_spec("anna"), a_spec("ben", "verdict"), a_spec("cleo"), a_spec("dan", adapter=None)]
@@ -138,6 +141,43 @@ async def test_a_model_that_cannot_be_had_fails_the_run_and_says_why() -> None:
     failed = stage.events(run)[-1]
     assert isinstance(failed, Workflow.Failed)
     assert failed.reason == "the model's endpoint is gone"
+
+
+@pytest.mark.parametrize("failures", [3, 6])
+async def test_a_store_that_is_away_while_the_roster_is_read_fails_no_run(failures: int) -> None:
+    """Three failures are outlived; after more the run is put back, and taken up again by the same worker."""
+    stage, outages = Stage(SPECS), [ConnectionError("no database")] * failures
+    run = stage.request(*TURNS)
+    read = stage.agents
+
+    def shaky(revision: int) -> tuple[AgentSpec, ...]:
+        if outages and len(stage.events(run)) > 1:
+            raise outages.pop()
+        return read(revision)
+
+    stage.agents = shaky  # type: ignore[method-assign]
+    worker = stage.worker(ScriptedAgents())
+    if failures > 3:
+        with pytest.raises(StoreUnavailable):
+            await worker.play(run)
+        assert state(stage, run) is State.RUNNING
+    await worker.play(run)
+    assert state(stage, run) is State.COMPLETED
+
+
+async def test_a_reason_that_postgres_cannot_hold_is_escaped() -> None:
+    stage = Stage(SPECS)
+    run = stage.request(*TURNS)
+
+    class Refusing(ScriptedAgents):
+        def create(self, spec: AgentSpec, adapter: str | None, max_tokens: int | None) -> ScriptedAgent:
+            raise ModelUnavailable("it said \x00\ud800" + "!" * 10**6)
+
+    await stage.worker(Refusing()).play(run)
+    failed = stage.events(run)[-1]
+    assert isinstance(failed, Workflow.Failed)
+    assert is_storable(failed.reason)
+    assert len(failed.reason) <= 10_000
 
 
 async def test_a_stopped_run_is_let_go_of() -> None:
