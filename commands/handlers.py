@@ -9,8 +9,8 @@ from commands.bus import Handler
 from domain.ports import RosterFormat
 
 
-def handlers(kinds: Collection[str], roster_format: RosterFormat) -> dict[type, Handler]:
-    """`kinds`: the kinds of runs that workers know how to play."""
+def handlers(kinds: Collection[str], roster_format: RosterFormat, base_models: Collection[str]) -> dict[type, Handler]:
+    """`kinds`: the kinds of runs that workers know how to play. `base_models`: those that trainers have."""
     return {
         workflows.RequestWorkflow: workflows.Requesting(kinds),
         workflows.StartWorkflow: workflows.start,
@@ -25,7 +25,7 @@ def handlers(kinds: Collection[str], roster_format: RosterFormat) -> dict[type, 
         preferences.WithdrawPreference: preferences.withdraw,
         datasets.RequestDataset: datasets.request,
         datasets.DatasetBuilt: datasets.built,
-        training.RequestTraining: training.request,
+        training.RequestTraining: training.Requesting(base_models),
         training.StartTraining: training.start,
         training.RecordProgress: training.progress,
         training.CompleteTraining: training.complete,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -57,25 +58,34 @@ class CancelTraining:
     expected_version: int | None = None
 
 
-def request(command: RequestTraining, session: Session) -> Written:
-    """Raises NotFound, AlreadyDone while the dataset is being built, Invalid when it holds no pair."""
-    dataset = session.get(Dataset, command.dataset_id)
-    if dataset.sha256 is None:
-        raise AlreadyDone("the dataset is not built yet; try again in a moment")
-    if not dataset.pairs:
-        raise Invalid("the dataset holds no pair; loosen its filter, or annotate some preferences first")
-    adapter_name(command.alias, 1)
-    run = TrainingRun.request(
-        id=session.new_id(),
-        dataset_id=dataset.id,
-        dataset_sha256=dataset.sha256,
-        position=dataset.position,
-        base_model=command.base_model,
-        alias=command.alias,
-        config=command.config,
-        at=session.now(),
-    )
-    return session.save(run)
+class Requesting:
+    """Asks for trainings of the base models that trainers have."""
+
+    def __init__(self, base_models: Collection[str]) -> None:
+        self._base_models = base_models
+
+    def __call__(self, command: RequestTraining, session: Session) -> Written:
+        """Raises NotFound, AlreadyDone while the dataset is being built, Invalid when it holds no pair or when there
+        is no such base model."""
+        if command.base_model not in self._base_models:
+            raise Invalid(f"no trainer has {command.base_model!r}; there is {', '.join(sorted(self._base_models))}")
+        dataset = session.get(Dataset, command.dataset_id)
+        if dataset.sha256 is None:
+            raise AlreadyDone("the dataset is not built yet; try again in a moment")
+        if not dataset.pairs:
+            raise Invalid("the dataset holds no pair; loosen its filter, or annotate some preferences first")
+        adapter_name(command.alias, 1)
+        run = TrainingRun.request(
+            id=session.new_id(),
+            dataset_id=dataset.id,
+            dataset_sha256=dataset.sha256,
+            position=dataset.position,
+            base_model=command.base_model,
+            alias=command.alias,
+            config=command.config,
+            at=session.now(),
+        )
+        return session.save(run)
 
 
 def start(command: StartTraining, session: Session) -> Written:

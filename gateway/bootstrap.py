@@ -52,7 +52,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
         yield Core(
             settings=settings,
             store=store,
-            bus=CommandBus(handlers(KINDS, AgentsYaml()), store.session, store),
+            bus=CommandBus(handlers(KINDS, AgentsYaml(), [settings.base_model]), store.session, store),
             engine=engine,
             tokens=ApiTokens(engine),
             feed=EventFeed(engine),

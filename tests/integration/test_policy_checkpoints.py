@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine
 from adapters import schema
 from adapters.artifacts import DatasetFolder
 from adapters.event_store import PostgresEventStore
-from adapters.policy_checkpoints import PolicyCheckpoints
+from adapters.policy_checkpoints import PolicyCheckpoints, parked_by_policies
 from commands.bus import CommandBus
 from commands.datasets import RequestDataset
 from commands.handlers import handlers
@@ -23,7 +23,7 @@ from commands.preferences import ProposePreference
 from domain.events import Actor, ActorKind
 from tests.builders import a_pair
 from tests.eventually import eventually
-from tests.fakes import KINDS, JsonRoster, an_envelope
+from tests.fakes import BASE_MODELS, KINDS, JsonRoster, an_envelope
 
 
 @pytest.fixture
@@ -58,11 +58,19 @@ def test_what_is_parked_is_passed_kept_and_released(checkpoints: PolicyCheckpoin
     assert checkpoints.parked("notes") == [7]
 
 
+def test_parked_events_are_counted_by_policy(engine: Engine, checkpoints: PolicyCheckpoints) -> None:
+    checkpoints.park("notes", 7, "a bug")
+    checkpoints.park("notes", 3, "NUL: \x00, a surrogate: \ud800, and much more" + "!" * 10**6)
+    checkpoints.move("others", 7)
+    with engine.connect() as connection:
+        assert parked_by_policies(connection) == {"notes": 2, "others": 0}
+
+
 async def test_a_requested_dataset_is_built_by_the_next_worker_that_comes(
     database: str, checkpoints: PolicyCheckpoints, tmp_path: Path
 ) -> None:
     with closing(PostgresEventStore(database)) as store:
-        bus = CommandBus(handlers(KINDS, JsonRoster()), store.session, store)
+        bus = CommandBus(handlers(KINDS, JsonRoster(), BASE_MODELS), store.session, store)
         bus.execute(ProposePreference(a_pair()), an_envelope())
         dataset = bus.execute(RequestDataset(), an_envelope()).id
         files = DatasetFolder(tmp_path)

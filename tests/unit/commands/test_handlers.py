@@ -194,6 +194,8 @@ def test_training_waits_for_a_dataset_that_is_built_and_holds_something(doors: D
         doors.ask(RequestTraining(doors.a_built_dataset(pairs=0), "tiny", "team"))
     with pytest.raises(Invalid, match="alias"):
         doors.ask(RequestTraining(doors.a_built_dataset(), "tiny", "Our Team"))
+    with pytest.raises(Invalid, match="no trainer has 'huge'; there is tiny"):
+        doors.ask(RequestTraining(doors.a_built_dataset(), "huge", "team"))
 
 
 def test_a_completed_training_registers_its_adapter_in_the_same_transaction(doors: Doors) -> None:
