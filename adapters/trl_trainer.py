@@ -24,9 +24,9 @@ from uuid import UUID
 from loguru import logger
 from pydantic import ValidationError
 
-from adapters.artifacts import PublishedAdapters, write_whole
-from adapters.dpo_failures import why_it_died, why_it_raised
-from adapters.dpo_job import DpoJob
+from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of, write_whole
+from adapters.dpo.failures import why_it_died, why_it_raised
+from adapters.dpo.job import DpoJob
 from adapters.embedded.logs import LogFile
 from adapters.embedded.tether import tethered
 from adapters.lora_passport import read_passport
@@ -44,9 +44,10 @@ _KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "OMP_", "COVERAGE_")
 class TrlTrainer:
     """Fulfils domain.ports.Trainer with TRL's DPOTrainer and PEFT's LoRA.
 
-    `base_model_dir` holds the base model's safetensors and tokenizer. `work_dir` gets a folder per run until the run is
-    done, `log_dir` a log per run for good. `device`: `auto` (one GPU where there is one), `cpu` or `cuda`. A cancelled
-    child that does not stop within `grace_seconds` is killed; its last checkpoint stays.
+    `base_model_dir` holds the base model's safetensors and tokenizer; its name is the base model's. `work_dir` gets a
+    folder per run until the run is forgotten, `log_dir` a log per run for good. `device`: `auto` (one GPU where there
+    is one), `cpu` or `cuda`. A cancelled child that does not stop within `grace_seconds` is killed; its last checkpoint
+    stays.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class TrlTrainer:
         checkpoint_every: int = 4,
         grace_seconds: float = 120,
     ) -> None:
+        self._base_model = base_model_dir.name
         self._base_model_dir = base_model_dir.resolve()
         self._adapters = PublishedAdapters(artifacts_dir.resolve())
         self._work_dir = work_dir.resolve()
@@ -80,6 +82,8 @@ class TrlTrainer:
         is passed on. `cancelled` is asked about twice a second. Raises TrainingCancelled, and TrainingFailed with the
         reason and the end of the log.
         """
+        if job.base_model != self._base_model:
+            raise TrainingFailed(f"this trainer has {self._base_model!r}, not {job.base_model!r}: ask for what it has")
         log = LogFile(self.log_file(job.run_id))
         kills = 0
         while not self._adapters.path(job.adapter_name).exists():
@@ -101,21 +105,26 @@ class TrlTrainer:
                 raise failure(why_it_died(returncode), log)
         return self._published(job)
 
+    def forget(self, run_id: UUID) -> None:
+        """Throws the run's folder away, with its checkpoints: nobody will go on with it."""
+        shutil.rmtree(self._folder(run_id), ignore_errors=True)
+
     def _published(self, job: TrainingJob) -> TrainedAdapter:
         """What the adapter's passport says, if this run made it."""
         folder = self._adapters.path(job.adapter_name)
         try:
-            passport = read_passport(folder)
+            passport, found = read_passport(folder), sha256_of(folder / ADAPTER_WEIGHTS)
         except (FileNotFoundError, ValidationError) as error:
-            raise TrainingFailed(f"{folder} is in the way and has no passport: move it elsewhere") from error
+            raise TrainingFailed(f"{folder} is in the way and is no adapter with a passport: move it away") from error
         if passport.training_run != job.run_id:
             raise TrainingFailed(
                 f"{job.adapter_name} is taken by training run {passport.training_run}: train under the next revision"
             )
-        shutil.rmtree(self._folder(job), ignore_errors=True)
+        if found != passport.sha256:
+            raise TrainingFailed(f"{folder} holds other weights than its passport names: move it away, and train anew")
         return TrainedAdapter(
             name=passport.adapter,
-            sha256=passport.sha256,
+            sha256=found,
             base_model=passport.base_model,
             base_sha256=passport.base_sha256,
             pairs=passport.pairs,
@@ -124,11 +133,11 @@ class TrlTrainer:
             seconds=passport.metrics.seconds,
         )
 
-    def _folder(self, job: TrainingJob) -> Path:
-        return self._work_dir / str(job.run_id)
+    def _folder(self, run_id: UUID) -> Path:
+        return self._work_dir / str(run_id)
 
     def _start(self, job: TrainingJob, log: LogFile) -> TrainingProcess:
-        folder = self._folder(job)
+        folder = self._folder(job.run_id)
         temporary = folder / "tmp"
         temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
         dpo_job = DpoJob(
@@ -146,13 +155,13 @@ class TrlTrainer:
 
 
 class TrainingProcess:
-    """A running `adapters.dpo_process`, and the pipe on which it reports."""
+    """A running `adapters.dpo.process`, and the pipe on which it reports."""
 
     def __init__(self, job_file: Path, log: LogFile, environment: Mapping[str, str], grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds
         reading, writing = os.pipe()
         try:
-            command = [sys.executable, "-m", "adapters.dpo_process", str(job_file), str(writing)]
+            command = [sys.executable, "-m", "adapters.dpo.process", str(job_file), str(writing)]
             with log.open() as output:
                 self._process = subprocess.Popen(
                     tethered(command, signal.SIGKILL),

@@ -169,6 +169,9 @@ class Trainer(Protocol):
         Raises TrainingCancelled or TrainingFailed.
         """
 
+    def forget(self, run_id: UUID) -> None:
+        """The run is over: throws away what was kept for going on with it."""
+
 
 class Workers(Protocol):
     """Which workers are there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -26,9 +27,7 @@ from domain.training import (
 )
 from tests.integration.processes import eventually, kill_9, lives
 
-CONFIG = TrainingConfig(
-    steps=10, batch_size=2, learning_rate=5e-3, lora_dropout=0.1, max_length=64, max_pairs=5, seed=7
-)
+CONFIG = TrainingConfig(steps=6, batch_size=2, learning_rate=5e-3, lora_dropout=0.1, max_length=64, max_pairs=5, seed=7)
 DATASET = UUID(int=1)
 
 
@@ -54,7 +53,7 @@ class Place:
 
     def job(self, lines: list[bytes] | None = None, run: int = 1) -> TrainingJob:
         file, sha256, _ = DatasetFolder(self.root / "artifacts").write(DATASET, lines or some_pairs())
-        return TrainingJob(UUID(int=run), "team@1", DATASET, str(file), sha256, 42, "tiny", CONFIG)
+        return TrainingJob(UUID(int=run), "team@1", DATASET, str(file), sha256, 42, self.base_model.name, CONFIG)
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ def unbroken(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbr
 
 
 def test_every_step_is_reported_and_the_loss_falls(unbroken: Unbroken) -> None:
-    assert [progress.step for progress in unbroken.progress] == list(range(1, 11))
+    assert [progress.step for progress in unbroken.progress] == list(range(1, CONFIG.steps + 1))
     first, last = unbroken.progress[0], unbroken.progress[-1]
     assert (first.margin, last.seconds_left) == (0, 0)
     assert (unbroken.trained.loss_before, unbroken.trained.loss_after) == (first.loss, last.loss)
@@ -96,7 +95,7 @@ def test_the_adapter_holds_weights_config_passport_and_card_and_no_pickle(unbrok
         "README.md",
     }
     config = json.loads((folder / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == "tiny"
+    assert config["base_model_name_or_path"] == unbroken.place.base_model.name
     assert config["revision"] == sha256_of(unbroken.place.base_model / "model.safetensors")
 
 
@@ -130,6 +129,23 @@ def test_a_run_that_is_published_is_not_trained_again(unbroken: Unbroken) -> Non
 def test_another_run_cannot_take_the_name_of_a_published_adapter(unbroken: Unbroken) -> None:
     with pytest.raises(TrainingFailed, match="team@1 is taken by training run"):
         unbroken.place.trainer().train(unbroken.place.job(run=2), fail_on_progress, never)
+
+
+def test_weights_that_are_not_those_of_the_passport_are_not_taken_for_the_runs_own(
+    unbroken: Unbroken, place: Place
+) -> None:
+    folder = place.adapter("team@1")
+    shutil.copytree(unbroken.place.adapter("team@1"), folder)
+    with (folder / ADAPTER_WEIGHTS).open("ab") as weights:
+        weights.write(b"\0")
+    with pytest.raises(TrainingFailed, match="other weights than its passport names"):
+        place.trainer().train(place.job(), fail_on_progress, never)
+
+
+def test_a_run_on_a_base_that_the_trainer_does_not_have_is_refused(place: Place) -> None:
+    job = replace(place.job(), base_model="huge")
+    with pytest.raises(TrainingFailed, match="this trainer has 'tiny-llama', not 'huge'"):
+        place.trainer().train(job, fail_on_progress, never)
 
 
 def test_a_cancelled_training_goes_on_later_and_ends_the_same(unbroken: Unbroken, place: Place) -> None:
@@ -168,7 +184,14 @@ def test_a_training_survives_kill_9_of_its_trainer_and_of_its_own_process(unbrok
     assert seen[0] > 1, "it goes on from a checkpoint"
     assert seen[-1] == CONFIG.steps
     assert trained.sha256 == unbroken.trained.sha256
-    assert not (place.root / "work" / str(UUID(int=1))).exists()
+
+
+def test_a_finished_run_leaves_nothing_to_go_on_with_once_it_is_forgotten(unbroken: Unbroken) -> None:
+    work = unbroken.place.root / "work" / str(UUID(int=1))
+    assert work.exists()
+    for _ in range(2):
+        unbroken.place.trainer().forget(UUID(int=1))
+        assert not work.exists()
 
 
 def test_a_sigterm_that_the_trainer_did_not_send_is_no_cancellation(unbroken: Unbroken, place: Place) -> None:
@@ -187,8 +210,23 @@ def test_a_sigterm_that_the_trainer_did_not_send_is_no_cancellation(unbroken: Un
 
 def test_what_a_listener_raises_ends_the_process_and_comes_through(place: Place) -> None:
     with pytest.raises(ZeroDivisionError):
-        place.trainer().train(place.job(), lambda progress: 1 // 0, never)
+        place.trainer().train(place.job(), fail_on_progress, cancelled=lambda: bool(1 // 0))
     assert not training_processes(psutil.Process().pid)
+
+
+@pytest.mark.parametrize("name", ["loss", "rewards/margins", "rewards/accuracies"])
+def test_a_training_whose_numbers_are_none_any_more_has_diverged(name: str) -> None:
+    from transformers.trainer_callback import TrainerControl, TrainerState
+    from transformers.training_args import TrainingArguments
+
+    from adapters.dpo.failures import Diverged
+    from adapters.dpo.training import ProgressCallback
+
+    callback = ProgressCallback(report=lambda **_: None, stopping=never)
+    state, control = TrainerState(global_step=3), TrainerControl()
+    logs = {"loss": 0.5, "rewards/margins": 0.1, "rewards/accuracies": 1.0, name: float("nan")}
+    with pytest.raises(Diverged, match=f"{name} is nan at step 3: lower learning_rate"):
+        callback.on_log(TrainingArguments(use_cpu=True), state, control, logs)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +248,8 @@ def test_a_dataset_that_was_changed_is_refused(place: Place) -> None:
 
 
 def test_a_failure_says_where_the_log_is_and_how_it_ends(place: Place) -> None:
-    job = replace(place.job(), config=replace(CONFIG, target_modules=("no_such_layer",)))
-    with pytest.raises(TrainingFailed, match="no_such_layer") as failure:
+    job = place.job([b"not json"])
+    with pytest.raises(TrainingFailed, match=r"Invalid JSON.* and ends with") as failure:
         place.trainer().train(job, fail_on_progress, never)
     assert str(place.trainer().log_file(job.run_id)) in str(failure.value)
     assert "Traceback" in place.trainer().log_file(job.run_id).read_text()
@@ -260,4 +298,4 @@ def train_and_tell(place: Place, steps: Connection) -> None:
 
 def training_processes(of: int | None) -> list[int]:
     descendants = psutil.Process(of).children(recursive=True)
-    return [process.pid for process in descendants if "adapters.dpo_process" in process.cmdline()]
+    return [process.pid for process in descendants if "adapters.dpo.process" in process.cmdline()]

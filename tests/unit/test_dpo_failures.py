@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.artifacts import AlreadyPublished
-from adapters.dpo_failures import DISK_FULL, OUT_OF_MEMORY, Diverged, why_it_died, why_it_raised
+from adapters.dpo.failures import DISK_FULL, OUT_OF_MEMORY, Diverged, why_it_died, why_it_raised
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.dpo_pairs import BadDataset, ChatMessage, WeightedPair, heaviest, read_pairs, weighted_order
+from adapters.dpo.pairs import BadDataset, ChatMessage, WeightedPair, heaviest, read_pairs, weighted_order
 
 PROMPT = [{"role": "user", "content": "Which?"}]
 weights = st.lists(st.floats(min_value=0.01, max_value=1), min_size=1, max_size=20)

@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,12 +28,13 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of
-from adapters.dpo_failures import Diverged, NoGpu
-from adapters.dpo_job import DpoJob
-from adapters.dpo_pairs import BadDataset, WeightedPair, weighted_order
+from adapters.dpo.failures import Diverged, NoGpu
+from adapters.dpo.job import DpoJob
+from adapters.dpo.pairs import BadDataset, WeightedPair, weighted_order
 from adapters.lora_passport import Metrics, Passport
 from domain.training import Progress
 
+REPORTED = ("loss", "rewards/margins", "rewards/accuracies")
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 Report = Callable[..., None]
@@ -222,17 +223,24 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         if not logs or "loss" not in logs:
             return
-        if not math.isfinite(float(logs["loss"])):
-            raise Diverged(f"the loss is {logs['loss']} at step {state.global_step}: lower learning_rate")
+        loss, margin, accuracy = (measured(logs, name, state.global_step) for name in REPORTED)
         step_seconds = (time.monotonic() - self._began) / (state.global_step - self._first_step)
         samples = args.train_batch_size * args.gradient_accumulation_steps
         progress = Progress(
             step=state.global_step,
             total_steps=state.max_steps,
-            loss=float(logs["loss"]),
-            margin=float(logs["rewards/margins"]),
-            accuracy=float(logs["rewards/accuracies"]),
+            loss=loss,
+            margin=margin,
+            accuracy=accuracy,
             seconds_left=step_seconds * (state.max_steps - state.global_step),
             samples_per_second=samples / step_seconds,
         )
         self._report(progress=asdict(progress))
+
+
+def measured(logs: Mapping[str, Any], name: str, step: int) -> float:
+    """That number of the trainer's. Raises Diverged where it is none."""
+    value = float(logs[name])
+    if not math.isfinite(value):
+        raise Diverged(f"{name} is {value} at step {step}: lower learning_rate")
+    return value

@@ -6,12 +6,12 @@ import errno
 import signal
 
 from adapters.artifacts import AlreadyPublished
-from adapters.dpo_pairs import BadDataset
+from adapters.dpo.pairs import BadDataset
 from adapters.embedded.disk import NO_SPACE
 from adapters.embedded.errors import EmbeddedError
 
 OUT_OF_MEMORY = "out of memory: lower batch_size, max_length or lora_rank, or train on a machine with more memory"
-DISK_FULL = "the disk is full: free some space, then start the training again; it goes on from its last checkpoint"
+DISK_FULL = "the disk is full: free some space, then request the training again"
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _NO_SPACE = (NO_SPACE, "file write failed", "Disk quota exceeded")
@@ -22,7 +22,7 @@ class NoGpu(Exception):
 
 
 class Diverged(Exception):
-    """The loss is no number any more."""
+    """What is measured is no number any more."""
 
 
 def why_it_raised(error: BaseException) -> str:

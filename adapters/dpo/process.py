@@ -1,4 +1,4 @@
-"""The child process that trains: `python -m adapters.dpo_process JOB.json FD`.
+"""The child process that trains: `python -m adapters.dpo.process JOB.json FD`.
 
 It reports to its parent by JSON lines on the file descriptor FD (stdout and stderr belong to the libraries):
 
@@ -17,9 +17,9 @@ import sys
 import traceback
 from pathlib import Path
 
-from adapters.dpo_failures import why_it_raised
-from adapters.dpo_job import read_job
-from adapters.dpo_pairs import heaviest, read_pairs
+from adapters.dpo.failures import why_it_raised
+from adapters.dpo.job import read_job
+from adapters.dpo.pairs import heaviest, read_pairs
 from adapters.embedded.locks import OwnerLock
 
 LOCK_PATIENCE_SECONDS = 30
@@ -42,7 +42,7 @@ def main(job_file: Path, report_fd: int) -> int:
         pairs = heaviest(dataset, job.job.config.max_pairs)
         OwnerLock(job.folder / "lock").acquire(LOCK_PATIENCE_SECONDS)
         # Imported here because it takes seconds, in which a cancellation must be heard.
-        from adapters.dpo_training import train
+        from adapters.dpo.training import train
 
         train(job, pairs, report, stopping=lambda: bool(stop_requests))
     except BrokenPipeError:

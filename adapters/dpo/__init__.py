@@ -1,0 +1,1 @@
+"""What runs in a training's own process, and the words it shares with the trainer that starts it."""
