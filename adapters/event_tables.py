@@ -110,7 +110,7 @@ PARKED_BY_POLICIES = Table(
     Column("reason", Text, nullable=False),
     Column("parked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
-"""The events that a policy could not handle; it tries them again when it starts."""
+"""The events that a policy could not handle; it tries them again each minute."""
 
 API_TOKENS = Table(
     "api_tokens",

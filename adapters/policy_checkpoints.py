@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from adapters.event_tables import PARKED_BY_POLICIES, POLICY_CHECKPOINTS
+from domain.text import excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a policy has come, and how many events it could not handle."""
+
+    policy: str
+    position: int
+    parked: int
 
 
 class PolicyCheckpoints:
@@ -29,7 +40,7 @@ class PolicyCheckpoints:
 
     def park(self, policy: str, position: int, reason: str) -> None:
         """Keeps the position of an event that could not be handled, and moves past it, in one transaction."""
-        row = insert(PARKED_BY_POLICIES).values(policy=policy, position=position, reason=reason)
+        row = insert(PARKED_BY_POLICIES).values(policy=policy, position=position, reason=excerpt(reason))
         with self._engine.begin() as connection:
             connection.execute(
                 row.on_conflict_do_update(index_elements=["policy", "position"], set_={"reason": row.excluded.reason})
@@ -43,11 +54,29 @@ class PolicyCheckpoints:
         with self._engine.connect() as connection:
             return connection.scalars(query).all()
 
+    def standings(self) -> list[Standing]:
+        """Of every policy that ever ran."""
+        here, parked = POLICY_CHECKPOINTS.c, PARKED_BY_POLICIES.c
+        count = select(func.count()).where(parked.policy == here.policy).scalar_subquery()
+        with self._engine.connect() as connection:
+            found = connection.execute(select(here.policy, here.position, count).order_by(here.policy))
+            return [Standing(*row) for row in found]
+
     def release(self, policy: str, position: int) -> None:
         """The parked event is handled now."""
         table = PARKED_BY_POLICIES
         with self._engine.begin() as connection:
             connection.execute(delete(table).where(table.c.policy == policy, table.c.position == position))
+
+
+def parked_by_policies(connection: Connection) -> Mapping[str, int]:
+    """How many events each policy could not handle so far; every policy that ever ran is there."""
+    parked = PARKED_BY_POLICIES
+    counts = select(POLICY_CHECKPOINTS.c.policy, func.count(parked.c.position)).outerjoin(
+        parked, parked.c.policy == POLICY_CHECKPOINTS.c.policy
+    )
+    found = connection.execute(counts.group_by(POLICY_CHECKPOINTS.c.policy).order_by(POLICY_CHECKPOINTS.c.policy))
+    return dict(found.tuples().all())
 
 
 def _move(connection: Connection, policy: str, position: int) -> None:

@@ -63,6 +63,12 @@ class Recorded:
         """The stable name, e.g. `workflow.requested`."""
         return topic_of(type(self.event))
 
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that led here, as W3C Trace Context names it; for logs."""
+        traceparent = self.envelope.traceparent
+        return traceparent.split("-")[1] if traceparent else None
+
     def followed_by(self, actor: Actor, command_id: UUID | None = None) -> Envelope:
         """The envelope of what the actor does because of this event: part of the same request, trace and project."""
         return Envelope(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate
@@ -75,6 +75,24 @@ class EventLog(Protocol):
 
     def history(self, id: UUID) -> Sequence[Recorded]:
         """One aggregate's events, in order."""
+
+
+StoredRow = Mapping[str, Any]
+
+
+class StoredEvents(Protocol):
+    """The log undecoded, for readers that must survive an event that cannot be decoded."""
+
+    def head(self) -> int:
+        """The position of the last event; 0 when there is none."""
+
+    def read_rows(
+        self, after: int = 0, upto: int | None = None, topics: Sequence[str] = (), limit: int | None = None
+    ) -> Iterable[StoredRow]:
+        """Rows with after < `notification_id` <= upto, in order, of these topics; each names its `topic`."""
+
+    def decode(self, row: StoredRow) -> Recorded:
+        """The event in such a row. Raises whatever it likes for one that cannot be understood."""
 
 
 class Execute(Protocol):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError
 
 from domain.events import Recorded
+from domain.ports import StoredEvents
 from projections import checkpoints
 from projections.projector import Projector, Row
 
@@ -24,23 +25,6 @@ REFUSED = (DataError, IntegrityError, ValueError)
 """What a row of values that Postgres cannot hold raises: not a lost connection, not a missing table."""
 
 _log = logging.getLogger(__name__)
-
-StoredRow = Mapping[str, Any]
-
-
-class StoredEvents(Protocol):
-    """The event store as the engine reads it: undecoded, so that an event that cannot be decoded can be parked."""
-
-    def head(self) -> int:
-        """The position of the last event; 0 when there is none."""
-
-    def read_rows(
-        self, after: int = 0, upto: int | None = None, topics: Sequence[str] = (), limit: int | None = None
-    ) -> Iterable[StoredRow]:
-        """Rows with after < `notification_id` <= upto, in order, of these topics."""
-
-    def decode(self, row: StoredRow) -> Recorded:
-        """The event in such a row. Raises whatever it likes for one that cannot be understood."""
 
 
 def catch_up(engine: Engine, events: StoredEvents, projector: Projector, batch: int = BATCH) -> int:

@@ -9,12 +9,12 @@ from uuid import UUID
 from sqlalchemy import Engine, select
 
 from domain.errors import NotFound
-from domain.ports import EventLog, Workers
+from domain.ports import EventLog, StoredEvents, Workers
 from domain.roster import ROSTER_ID, AgentRoster, AgentSpec
 from domain.training import TrainingState
 from domain.workflow import State
 from projections import lora_adapters, training_runs, workflow_runs
-from projections.engine import StoredEvents, catch_up
+from projections.engine import catch_up
 from projections.projector import Projector
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine, delete
 
+from domain.ports import StoredEvents
 from projections import checkpoints
-from projections.engine import StoredEvents, advance
+from projections.engine import advance
 from projections.projector import Projector
 
 BATCH = 2000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, islice
 from threading import RLock
 from uuid import UUID, uuid4
 
@@ -18,10 +18,9 @@ from uuid_utils.compat import uuid7
 from adapters.event_json import PlainJsonMapper
 from commands.bus import CommandBus
 from commands.handlers import handlers
-from commands.policies.patience import Patience
 from domain.errors import Invalid, NotFound, VersionConflict
 from domain.events import Actor, ActorKind, Envelope, Recorded
-from domain.ports import A, ConcurrentWrite, Written
+from domain.ports import A, ConcurrentWrite, StoredRow, Written
 from domain.roster import AgentSpec, ModelSpec
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,6 +70,16 @@ class MemoryEventStore:
             )
             recorded = [Recorded(row.id, self._mapper.to_domain_event(row), *self._envelopes[row.id]) for row in found]
         yield from recorded
+
+    def read_rows(
+        self, after: int = 0, upto: int | None = None, topics: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[StoredRow]:
+        for recorded in islice(self.read(after, upto, topics), limit):
+            yield {"notification_id": recorded.position, "topic": recorded.type, "recorded": recorded}
+
+    def decode(self, row: StoredRow) -> Recorded:
+        recorded: Recorded = row["recorded"]
+        return recorded
 
     def history(self, id: UUID) -> Sequence[Recorded]:
         return [recorded for recorded in self.read() if recorded.event.originator_id == id]
@@ -182,11 +191,6 @@ class LivingWorkers(set[str]):
 
     def alive(self, worker: str) -> bool:
         return worker in self
-
-
-def patience() -> Patience:
-    """Outlives three outages in no time."""
-    return Patience((ConnectionError,), lambda: False, delays=(0.0,) * 3)
 
 
 class JsonRoster:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from commands.policies.kinds import KINDS
@@ -19,7 +19,7 @@ from domain.workflow import Step, Task, Workflow
 from tests.fakes import MemoryEventStore, an_envelope
 from tests.outages import patience
 
-ENVELOPE = an_envelope()
+ENVELOPE = replace(an_envelope(), traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01")
 WORKER = Actor("worker", ActorKind.AUTOMATION)
 RUN = UUID("01936d3c-6c00-7000-8000-000000000001")
 

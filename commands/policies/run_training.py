@@ -89,7 +89,8 @@ class RunTraining:
                 Recorded(event=TrainingRun.Started(epoch=epoch, adapter_name=adapter_name)) as started,
             ]:
                 held = HeldTraining(self._log, self._execute, self._actor, run, epoch, started, self._patiently)
-                self._train(requested, adapter_name, held, stopping)
+                with logger.contextualize(run=str(run), trace_id=started.trace_id):
+                    self._train(requested, adapter_name, held, stopping)
         if self._patiently(lambda: _is_over(self._log.history(run))):
             self._trainer.forget(run)
 

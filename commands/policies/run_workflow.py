@@ -87,10 +87,11 @@ class RunWorkflow:
                 Recorded(event=Workflow.Started(epoch=epoch, cast=cast)),
             ] as history:
                 held = HeldRun(history, requested.task, epoch, self._execute, self._actor, self._patiently)
-                try:
-                    await self._play(held, requested, cast)
-                except (LeaseLost, AlreadyDone) as lost:
-                    logger.info("run {} ends here: {}", run, lost)
+                with logger.contextualize(run=str(run), trace_id=history[0].trace_id):
+                    try:
+                        await self._play(held, requested, cast)
+                    except (LeaseLost, AlreadyDone) as lost:
+                        logger.info("run {} ends here: {}", run, lost)
 
     async def _play_or_put_back(self, run: UUID) -> None:
         async with self._slots:

@@ -7,6 +7,7 @@ checkpoint moves after the handler is done, so an event may be handled twice, an
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from loguru import logger
 
 from domain.errors import DomainError
 from domain.events import Recorded
-from domain.ports import EventLog
+from domain.ports import StoredEvents, StoredRow
+from domain.text import excerpt
 
 DELAYS = (0.5, 1, 2, 4, 8, 16)
 """Seconds between tries of one event, before it is parked."""
+PARKED_SECONDS = 60.0
+"""Between tries of what is parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +55,24 @@ class Checkpoints(Protocol):
 
 
 class PolicyRunner:
-    """Runs one policy. An event that cannot be handled is parked, and tried again at the next start."""
+    """Runs one policy. An event that cannot be decoded or handled is parked, and tried again each minute: it stops
+    nobody, and what was parked because of an outage is made up for."""
 
     def __init__(
         self,
         policy: Policy,
-        log: EventLog,
+        events: StoredEvents,
         checkpoints: Checkpoints,
         poll_seconds: float = 1.0,
         delays: Sequence[float] = DELAYS,
+        parked_seconds: float = PARKED_SECONDS,
     ) -> None:
         self._policy = policy
-        self._log = log
+        self._events = events
         self._checkpoints = checkpoints
         self._poll_seconds = poll_seconds
         self._delays = delays
+        self._parked_seconds = parked_seconds
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -74,13 +81,13 @@ class PolicyRunner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. A store that cannot be reached is asked again at the next poll."""
-        retried = False
+        retry_at = 0.0
         while not stop.is_set():
             self._woken.clear()
             try:
-                if not retried:
+                if time.monotonic() >= retry_at:
                     await self._retry_parked()
-                    retried = True
+                    retry_at = time.monotonic() + self._parked_seconds
                 await self._catch_up(stop)
             except Exception:
                 logger.exception("policy {} could not read or keep its place; it goes on", self._policy.name)
@@ -90,38 +97,49 @@ class PolicyRunner:
     async def _catch_up(self, stop: asyncio.Event) -> None:
         name = self._policy.name
         done = await asyncio.to_thread(self._checkpoints.position, name)
-        head = await asyncio.to_thread(self._log.head)
+        head = await asyncio.to_thread(self._events.head)
         if head == done:
             return
-        events = iter(self._log.read(done, head, self._policy.topics))
-        while recorded := await asyncio.to_thread(next, events, None):
+        rows = iter(self._events.read_rows(done, head, self._policy.topics))
+        while row := await asyncio.to_thread(next, rows, None):
             if stop.is_set():
                 return
-            if reason := await self._failure(recorded, self._delays):
-                await asyncio.to_thread(self._checkpoints.park, name, recorded.position, reason)
+            position = row["notification_id"]
+            if reason := await self._failure(row, self._delays):
+                await asyncio.to_thread(self._checkpoints.park, name, position, reason)
             else:
-                await asyncio.to_thread(self._checkpoints.move, name, recorded.position)
+                await asyncio.to_thread(self._checkpoints.move, name, position)
         await asyncio.to_thread(self._checkpoints.move, name, head)
 
     async def _retry_parked(self) -> None:
         name = self._policy.name
         for position in await asyncio.to_thread(self._checkpoints.parked, name):
-            (recorded,) = await asyncio.to_thread(list, self._log.read(position - 1, position))
-            if not await self._failure(recorded, delays=()):
+            (row,) = await asyncio.to_thread(list, self._events.read_rows(position - 1, position))
+            if not await self._failure(row, delays=()):
                 await asyncio.to_thread(self._checkpoints.release, name, position)
 
-    async def _failure(self, recorded: Recorded, delays: Sequence[float]) -> str | None:
+    async def _failure(self, row: StoredRow, delays: Sequence[float]) -> str | None:
         """Why the event could not be handled; None when it was."""
-        for delay in (*delays, None):
-            try:
-                await self._policy.handle(recorded)
-            except Exception as error:
-                reason = f"{type(error).__name__}: {error}"
-                if delay is None or isinstance(error, DomainError):
-                    logger.exception("policy {} parks {} at {}", self._policy.name, recorded.type, recorded.position)
-                    return reason
-                logger.warning("policy {} failed at {} ({}); again soon", self._policy.name, recorded.position, reason)
-                await asyncio.sleep(delay)
-            else:
-                return None
+        name, position = self._policy.name, row["notification_id"]
+        try:
+            recorded = self._events.decode(row)
+        except Exception as error:
+            logger.exception("policy {} cannot decode {} at {}, and parks it", name, row["topic"], position)
+            return _reason(error)
+        with logger.contextualize(policy=name, run=str(recorded.event.originator_id), trace_id=recorded.trace_id):
+            for delay in (*delays, None):
+                try:
+                    await self._policy.handle(recorded)
+                except Exception as error:
+                    if delay is None or isinstance(error, DomainError):
+                        logger.exception("policy {} parks {} at {}", name, recorded.type, position)
+                        return _reason(error)
+                    logger.warning("policy {} failed at {} ({}); again soon", name, position, _reason(error))
+                    await asyncio.sleep(delay)
+                else:
+                    return None
         raise AssertionError("unreachable: the last try returns")
+
+
+def _reason(error: Exception) -> str:
+    return excerpt(f"{type(error).__name__}: {error}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loguru import logger
 
 from commands.policies.patience import StoreUnavailable
 from commands.workflows import CompleteWorkflow, StopWorkflow
@@ -178,6 +180,15 @@ async def test_a_reason_that_postgres_cannot_hold_is_escaped() -> None:
     assert isinstance(failed, Workflow.Failed)
     assert is_storable(failed.reason)
     assert len(failed.reason) <= 10_000
+
+
+async def test_what_is_logged_while_a_run_is_played_names_run_and_trace() -> None:
+    stage, logged = Stage(SPECS), list[dict[str, Any]]()
+    sink = logger.add(lambda message: logged.append(message.record["extra"]))
+    run = stage.request(*TURNS)
+    await stage.worker(ScriptedAgents(broken=frozenset({"cleo"}))).play(run)
+    logger.remove(sink)
+    assert {"run": str(run), "trace_id": "ab" * 16} in logged
 
 
 async def test_a_stopped_run_is_let_go_of() -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from loguru import logger
 
 from commands.policies.runner import Policy, PolicyRunner
 from commands.preferences import ProposePreference, WithdrawPreference
 from domain.errors import Invalid
 from domain.events import Recorded
+from domain.ports import StoredRow
 from tests.builders import a_pair
 from tests.eventually import eventually
 from tests.fakes import MemoryCheckpoints, MemoryEventStore, an_envelope
@@ -43,9 +47,12 @@ class Place:
             self.bus.execute(ProposePreference(a_pair()), an_envelope())
 
     @asynccontextmanager
-    async def running(self, notebook: Notebook, poll: float = POLL) -> AsyncIterator[PolicyRunner]:
+    async def running(
+        self, notebook: Notebook, poll: float = POLL, parked_seconds: float = 60
+    ) -> AsyncIterator[PolicyRunner]:
         policy = Policy("notes", ("preference.proposed",), notebook.handle)
-        runner, stop = PolicyRunner(policy, self.store, self.checkpoints, poll, delays=(0.0, 0.0)), asyncio.Event()
+        stop = asyncio.Event()
+        runner = PolicyRunner(policy, self.store, self.checkpoints, poll, (0.0, 0.0), parked_seconds)
         task = asyncio.create_task(runner.run(stop))
         try:
             yield runner
@@ -138,6 +145,43 @@ async def test_what_is_parked_is_tried_again_at_the_next_start(place: Place) -> 
         await place.caught_up()
     assert notebook.seen == [1, 2]
     assert place.checkpoints.parked("notes") == []
+
+
+async def test_what_is_parked_is_tried_again_while_the_policy_runs(place: Place) -> None:
+    place.propose()
+    notebook = Notebook([ConnectionError("a long outage")] * 5)
+    async with place.running(notebook, parked_seconds=POLL):
+        await eventually(lambda: notebook.seen == [1] and place.checkpoints.parked("notes") == [])
+
+
+async def test_an_event_that_cannot_be_decoded_is_parked_and_the_rest_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = place.store.decode
+
+    def of_a_newer_version(row: StoredRow) -> Recorded:
+        if row["notification_id"] == 1:
+            raise ValueError("no event is called that: \x00")
+        return decode(row)
+
+    monkeypatch.setattr(place.store, "decode", of_a_newer_version)
+    place.propose(2)
+    notebook = Notebook()
+    async with place.running(notebook):
+        await place.caught_up()
+    assert notebook.seen == [2]
+    assert place.checkpoints.reasons == {("notes", 1): "ValueError: no event is called that: \u241b0000"}
+
+
+async def test_what_a_policy_logs_names_run_and_trace(place: Place) -> None:
+    envelope = replace(an_envelope(), traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01")
+    pair = place.bus.execute(ProposePreference(a_pair()), envelope).id
+    logged: list[dict[str, Any]] = []
+    sink = logger.add(lambda message: logged.append(message.record["extra"]))
+    async with place.running(Notebook([ConnectionError("no database")])):
+        await place.caught_up()
+    logger.remove(sink)
+    assert {"policy": "notes", "run": str(pair), "trace_id": "ab" * 16} in logged
 
 
 async def test_a_store_that_cannot_be_reached_for_a_while_costs_a_while(
