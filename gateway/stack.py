@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,17 @@ from adapters.embedded.readiness import answers
 from gateway.settings import Settings
 
 MODEL_KEY = "model-key"
+
+SERVERS = frozenset({"DATABASE_URL", "NATS_URL"})
+SECLUDED = {
+    "ui": SERVERS | {"CARAVAN_MODEL_KEY"},
+    "model-server": SERVERS,
+    "prepare-model": SERVERS,
+}
+"""The processes that inherit only what is harmless, and what they are not told besides."""
+
+HARMLESS = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"})
+HARMLESS_PREFIXES = ("PYTHON", "LC_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "STREAMLIT_", "COVERAGE_")
 
 
 def prepare_home(settings: Settings) -> Path:
@@ -36,13 +48,19 @@ def located(settings: Settings) -> Settings:
 
     Works in any process on this machine, whether the servers run yet or not.
     """
-    home = prepare_home(settings)
-    found: dict[str, object] = {"model_key": settings.model_key or _model_key(home)}
+    settings = keyed(settings)
+    found: dict[str, object] = {}
     if settings.database_url is None:
         found["database_url"] = embedded_postgres(settings).url()
     if settings.nats_url is None:
         found["nats_url"] = embedded_nats(settings).url
     return settings.model_copy(update=found)
+
+
+def keyed(settings: Settings) -> Settings:
+    """The settings with the embedded model's key, made where there is none yet. All that the model's server needs."""
+    home = prepare_home(settings)
+    return settings.model_copy(update={"model_key": settings.model_key or _model_key(home)})
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
@@ -89,7 +107,7 @@ def _child(
     return Child(
         name,
         [sys.executable, "-m", "gateway.cli", name],
-        env=_environment(settings),
+        env=environment(settings, name, os.environ),
         log=settings.logs.absolute() / f"{name}.log",
         ready=answers(f"http://127.0.0.1:{port}{probe}") if probe else None,
         restart=restart,
@@ -98,16 +116,25 @@ def _child(
     )
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    given = settings.model_dump(mode="json", exclude_none=True, exclude={"database_url", "nats_url"})
-    return {
-        **os.environ,
+def environment(settings: Settings, name: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What the process of that name is told. Those that face people or a model's text learn no secret that they do not
+    need: neither the servers' addresses, which hold passwords, nor what else lies in the `inherited` environment."""
+    secluded = name in SECLUDED
+    given = settings.model_dump(mode="json", exclude_none=True, exclude={"database_url", "nats_url", "token"})
+    told = {
+        **{variable: value for variable, value in inherited.items() if not secluded or _is_harmless(variable)},
         **{f"CARAVAN_{name.upper()}": str(value) for name, value in given.items()},
         "DATABASE_URL": str(settings.database_url),
         "NATS_URL": str(settings.nats_url),
         "PYTHONUNBUFFERED": "1",
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait steal the cores from the other processes
     }
+    withheld = SECLUDED.get(name, frozenset()) | {"CARAVAN_TOKEN"}
+    return {variable: value for variable, value in told.items() if variable not in withheld}
+
+
+def _is_harmless(variable: str) -> bool:
+    return variable in HARMLESS or variable.startswith(HARMLESS_PREFIXES)
 
 
 def _model_key(home: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from gateway.bootstrap import Core, open_core
 from gateway.cli.output import REFUSED, plain_errors
 from gateway.logging import configure_logging
 from gateway.settings import Settings
-from gateway.stack import located
+from gateway.stack import keyed, located
 
 app = typer.Typer()
 
@@ -37,7 +37,7 @@ def prepare_model() -> None:
     """Make the embedded model's files, unless they are there."""
     from adapters.model_server.weights import prepare_model as prepare
 
-    with _process("prepare-model") as settings:
+    with _process("prepare-model", keyed) as settings:
         prepare(settings.base_model_dir, lambda stage, done: logger.info("{}: {:.0%}", stage, done))
 
 
@@ -46,7 +46,7 @@ def model_server() -> None:
     """Serve the embedded model and its adapters."""
     from adapters.model_server.server import serve
 
-    with _process("model-server") as settings:
+    with _process("model-server", keyed) as settings:
         serve(
             host="127.0.0.1",
             port=settings.model_port,
@@ -115,9 +115,9 @@ def ui() -> None:
 
 
 @contextmanager
-def _process(name: str) -> Iterator[Settings]:
+def _process(name: str, completed: Callable[[Settings], Settings] = located) -> Iterator[Settings]:
     with plain_errors():
-        settings = located(Settings())
+        settings = completed(Settings())
         configure_logging(settings.log_level, name)
         logger.info("{} starts", name)
         try:
