@@ -127,9 +127,15 @@ class Supervisor:
             record.write(self._run_folder, self._started_at, now)
         except OSError as error:  # e.g. a full disk: no reason to stop what runs
             logger.error("The supervisor's record cannot be written: {}", error)
+        for status in changed:
+            self._tell_observer(status)
+
+    def _tell_observer(self, status: Status) -> None:
         if self._observer:
-            for status in changed:
+            try:
                 self._observer(status)
+            except Exception:  # whatever it is, no reason to stop what runs
+                logger.exception("the observer failed at {}", status.name)
 
     def _own_run_folder(self) -> None:
         try:

@@ -35,9 +35,18 @@ def up() -> None:
         def observe(status: Status) -> None:
             tell(status)
             if status.name == "ui" and status.state is State.RUNNING and not status.restarts:
-                welcome(settings, first_admin_token())
+                welcome(settings, token_to_show())
 
         supervise(settings, observe).run()
+
+
+def token_to_show() -> str | None:
+    """The administrator's token at the very first start; None where there is one, or none can be made just now."""
+    try:
+        return first_admin_token()
+    except Exception as error:  # whatever it is, no reason to stop what runs
+        logger.opt(exception=error).error("the first token could not be made")
+        return None
 
 
 def supervise(settings: Settings, observer: Callable[[Status], None]) -> Supervisor:

@@ -185,6 +185,14 @@ def test_children_stop_in_the_reverse_order_of_their_start(folder: Path):
     assert told == ["three stopped", "two stopped", "one stopped"]
 
 
+def test_an_observer_that_fails_stops_nothing(folder: Path):
+    def observer(status: Status) -> None:
+        raise ConnectionError("the terminal is gone")
+
+    with Supervisor([python(folder, "worker", SLEEP)], folder / "run", observer=observer).in_background():
+        assert child(folder, "worker").state is State.RUNNING
+
+
 def test_a_second_supervisor_is_refused_and_told_who_the_first_is(folder: Path):
     with supervisor(folder, python(folder, "worker", SLEEP)).in_background():
         with pytest.raises(FolderInUse) as refused, supervisor(folder).in_background():
