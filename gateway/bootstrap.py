@@ -18,14 +18,17 @@ from adapters.event_store import PostgresEventStore
 from adapters.tokens import ApiTokens
 from commands.bus import CommandBus
 from commands.handlers import handlers
+from commands.policies.build_dataset import BuildDataset
 from commands.policies.kinds import KINDS
+from domain.events import Actor, ActorKind
 from domain.ports import DatasetFiles
 from gateway.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What every process of ours is made of. `probes` raise when the part that they are named after does not work."""
+    """What every process of ours is made of. `dataset_file` gives a dataset's file, written again where it was lost or
+    changed; `probes` raise when the part that they are named after does not work."""
 
     settings: Settings
     store: PostgresEventStore
@@ -34,6 +37,7 @@ class Core:
     tokens: ApiTokens
     feed: EventFeed
     dataset_files: DatasetFiles
+    dataset_file: Callable[[UUID], Path]
     probes: Mapping[str, Callable[[], None]]
 
     def training_log(self, run_id: UUID) -> Path:
@@ -48,15 +52,18 @@ def open_core(settings: Settings) -> Iterator[Core]:
         raise ValueError("database_url and nats_url are not known yet: locate the embedded servers first")
     engine = open_engine(settings.database_url)
     store = PostgresEventStore(settings.database_url)
+    bus = CommandBus(handlers(KINDS, AgentsYaml(), [settings.base_model]), store.session, store)
+    files = DatasetFolder(settings.artifacts)
     try:
         yield Core(
             settings=settings,
             store=store,
-            bus=CommandBus(handlers(KINDS, AgentsYaml(), [settings.base_model]), store.session, store),
+            bus=bus,
             engine=engine,
             tokens=ApiTokens(engine),
             feed=EventFeed(engine),
-            dataset_files=DatasetFolder(settings.artifacts),
+            dataset_files=files,
+            dataset_file=BuildDataset(store, files, bus.execute, Actor("gateway", ActorKind.AUTOMATION)).ensure,
             probes={
                 "postgres": probes.database(engine),
                 "nats": probes.nats(settings.nats_url),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from loguru import logger
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamil
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine, func, select
 
+from adapters.policy_checkpoints import PolicyCheckpoints
 from domain.training import TrainingState
 from gateway.errors import OUTAGES
 from projections import training_runs, workflow_runs
@@ -56,19 +57,27 @@ class WorkMetrics(Collector):
             with self._engine.connect() as db:
                 workflow_time = _workflow_time(db)
                 training_speed = _training_speed(db)
-            projections = status(self._engine, self._head())
+            head = self._head()
+            projections = status(self._engine, head)
+            policies = PolicyCheckpoints(self._engine).standings()
         except OUTAGES as outage:
             logger.warning("no metrics of the work: {}", outage)
             return
         yield workflow_time
         yield training_speed
-        lag = GaugeMetricFamily("caravan_projection_lag", "Positions behind the log's head", labels=["projection"])
-        parked = GaugeMetricFamily("caravan_projection_parked", "Events that could not be taken", labels=["projection"])
-        for one in projections:
-            lag.add_metric([one.name], one.lag)
-            parked.add_metric([one.name], one.parked)
-        yield lag
-        yield parked
+        yield from _readers("projection", [(one.name, one.lag, one.parked) for one in projections])
+        yield from _readers("policy", [(one.policy, max(0, head - one.position), one.parked) for one in policies])
+
+
+def _readers(kind: str, standings: Sequence[tuple[str, int, int]]) -> Iterator[Metric]:
+    """`standings`: name, lag and parked of each."""
+    lag = GaugeMetricFamily(f"caravan_{kind}_lag", "Positions behind the log's head", labels=[kind])
+    parked = GaugeMetricFamily(f"caravan_{kind}_parked", "Events that could not be handled", labels=[kind])
+    for name, positions, events in standings:
+        lag.add_metric([name], positions)
+        parked.add_metric([name], events)
+    yield lag
+    yield parked
 
 
 def _workflow_time(db: Connection) -> Metric:

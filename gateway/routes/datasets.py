@@ -72,10 +72,12 @@ def download_dataset(
     tag: Tag,
     format: Annotated[Literal["jsonl"], Query(description="JSON Lines")] = "jsonl",
 ) -> FileResponse:
-    """The file itself; `datasets.load_dataset("json", data_files=...)` opens it. Its ETag is its SHA-256."""
+    """The file itself; `datasets.load_dataset("json", data_files=...)` opens it. Its ETag is its SHA-256, which it has:
+    a file that was lost or changed is written again from the events."""
     dataset = found(datasets.find(view.db, dataset_id), "dataset", dataset_id)
-    file = core.dataset_files.path(dataset_id)
-    if not dataset["sha256"] or not file.is_file():
+    if not dataset["sha256"]:
         raise AlreadyDone("the dataset is not built yet; try again in a moment")
     headers = {"ETag": tag.check(dataset["sha256"])}
-    return FileResponse(file, media_type=MEDIA_TYPE, filename=f"{dataset_id}.{format}", headers=headers)
+    return FileResponse(
+        core.dataset_file(dataset_id), media_type=MEDIA_TYPE, filename=f"{dataset_id}.{format}", headers=headers
+    )

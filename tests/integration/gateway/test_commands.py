@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from hashlib import sha256
 from uuid import UUID, uuid4
 
 import httpx
@@ -228,22 +229,43 @@ async def test_a_read_model_that_does_not_come_is_told_as_503(
 
 
 async def test_a_dataset_is_downloaded_once_it_is_built(gateway: Gateway) -> None:
+    gateway.tell(*story.preferences())
     async with gateway.client() as client:
-        asked = await client.post("/v1/datasets", json={"filter": {"min_weight": 0.5}})
-        path = asked.headers["location"]
+        asked = (await client.post("/v1/datasets", json={"filter": {"min_weight": 0.5}})).json()
+        path = f"/v1/datasets/{asked['id']}/download"
         gateway.catch_up()
-        assert (await client.get(f"{path}/download")).status_code == 409
+        assert (await client.get(path)).status_code == 409
 
-        gateway.tell(story.dataset())
-        id = story.id_of("dataset")
-        assert (await client.get(f"/v1/datasets/{id}/download")).status_code == 409
-        gateway.core.dataset_files.write(id, [b'{"prompt": []}\n'])
-        file = await client.get(f"/v1/datasets/{id}/download")
-        assert (file.status_code, file.content) == (200, b'{"prompt": []}\n')
+        built = gateway.core.dataset_file(UUID(asked["id"]))
+        gateway.catch_up()
+        file = await client.get(path)
+        assert (file.status_code, file.content) == (200, built.read_bytes())
+        assert file.headers["etag"] == f'"{sha256(file.content).hexdigest()}"'
         assert file.headers["content-type"] == "application/jsonl"
-        assert f'filename="{id}.jsonl"' in file.headers["content-disposition"]
-        known = await client.get(f"/v1/datasets/{id}/download", headers={"If-None-Match": file.headers["etag"]})
+        assert f'filename="{asked["id"]}.jsonl"' in file.headers["content-disposition"]
+        known = await client.get(path, headers={"If-None-Match": file.headers["etag"]})
         assert (known.status_code, known.content) == (304, b"")
+
+
+async def test_a_dataset_that_was_lost_or_changed_is_written_again_before_it_is_sent(gateway: Gateway) -> None:
+    gateway.tell(*story.preferences())
+    async with gateway.client() as client:
+        asked = (await client.post("/v1/datasets", json={})).json()
+        built = gateway.core.dataset_file(UUID(asked["id"]))
+        gateway.catch_up()
+        content = built.read_bytes()
+        assert content
+        for harm in (built.unlink, lambda: built.write_bytes(b"{}")):
+            harm()
+            file = await client.get(f"/v1/datasets/{asked['id']}/download")
+            assert (file.status_code, file.content) == (200, content)
+
+
+async def test_a_dataset_whose_events_give_other_bytes_now_is_not_sent(gateway: Gateway) -> None:
+    gateway.tell(story.dataset())
+    async with gateway.client() as client:
+        refused = await client.get(f"/v1/datasets/{story.id_of('dataset')}/download")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:caravan:problem:dataset-changed")
 
 
 async def test_a_training_is_requested_watched_and_cancelled(gateway: Gateway) -> None:

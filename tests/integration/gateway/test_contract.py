@@ -7,10 +7,12 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator, FormatChecker
 
+from adapters.policy_checkpoints import PolicyCheckpoints
 from domain.access import Role
 from domain.catalogue import EVENT_TYPES
 from gateway.auth import OPEN_PATHS
 from gateway.requests import MAX_POSITION
+from projections import checkpoints
 from tests import story
 from tests.integration.gateway.conftest import AGENTS, Gateway
 
@@ -200,6 +202,18 @@ async def test_prometheus_sees_requests_work_and_errors(library: Gateway) -> Non
     assert "caravan_training_samples_per_second 0.0" in text
     assert 'caravan_projection_lag{projection="workflow_runs"} 0.0' in text
     assert str(story.RUN) not in text
+
+
+async def test_prometheus_sees_what_projections_and_policies_set_aside(gateway: Gateway) -> None:
+    gateway.tell(story.roster())
+    PolicyCheckpoints(gateway.core.engine).park("propose_pairs", 1, "no such run")
+    with gateway.core.engine.begin() as db:
+        checkpoints.park(db, "workflow_runs", 1, "workflow.requested", ValueError("odd"))
+    async with gateway.client(Role.VIEWER) as viewer:
+        text = (await viewer.get("/metrics")).text
+    assert 'caravan_policy_parked{policy="propose_pairs"} 1.0' in text
+    assert 'caravan_policy_lag{policy="propose_pairs"} 1.0' in text
+    assert 'caravan_projection_parked{projection="workflow_runs"} 1.0' in text
 
 
 async def test_health_tells_each_parts_state_and_latency(library: Gateway) -> None:

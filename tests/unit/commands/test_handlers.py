@@ -29,7 +29,7 @@ from commands.workflows import (
     StartWorkflow,
     StopWorkflow,
 )
-from domain.errors import AlreadyDone, Invalid, NotFound, VersionConflict
+from domain.errors import AlreadyDone, Invalid, NotFound, PreconditionRequired, VersionConflict
 from domain.lora_adapter import LoraAdapter, adapter_id
 from domain.preference import Verdict
 from domain.training import TrainingRun
@@ -262,6 +262,8 @@ def test_the_roster_is_revised_from_the_revision_that_was_edited(doors: Doors) -
     doors.ask(ReviseRoster('["ada", "ben"]', expected_revision=1))
     with pytest.raises(VersionConflict):
         doors.ask(ReviseRoster('["eve"]', expected_revision=1))
+    with pytest.raises(PreconditionRequired):
+        doors.ask(ReviseRoster('["eve"]'))
     with pytest.raises(Invalid):
         doors.ask(ReviseRoster("[ada"))
     assert doors.types() == ["agent_roster.revised", "agent_roster.revised"]
