@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, select
@@ -67,16 +67,6 @@ class PolicyCheckpoints:
         table = PARKED_BY_POLICIES
         with self._engine.begin() as connection:
             connection.execute(delete(table).where(table.c.policy == policy, table.c.position == position))
-
-
-def parked_by_policies(connection: Connection) -> Mapping[str, int]:
-    """How many events each policy could not handle so far; every policy that ever ran is there."""
-    parked = PARKED_BY_POLICIES
-    counts = select(POLICY_CHECKPOINTS.c.policy, func.count(parked.c.position)).outerjoin(
-        parked, parked.c.policy == POLICY_CHECKPOINTS.c.policy
-    )
-    found = connection.execute(counts.group_by(POLICY_CHECKPOINTS.c.policy).order_by(POLICY_CHECKPOINTS.c.policy))
-    return dict(found.tuples().all())
 
 
 def _move(connection: Connection, policy: str, position: int) -> None:
