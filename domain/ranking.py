@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
-from uuid import UUID
+from uuid import UUID, uuid5
 
 TIE_PROBABILITY = 0.55
 """Two answers whose better one is expected to win less often than this are as good as each other."""
+TIE_NATS = 0.01
+"""Two likelihood scores that are closer than this (nats per token) are as good as each other."""
 
 
 class Outcome(StrEnum):
@@ -41,6 +43,21 @@ class Ballot:
     outcome: Outcome
     steps: tuple[UUID, ...]
     margin: float | None = None
+
+
+def ballot_id(run: UUID, judge: str, n: int) -> UUID:
+    """The id of a judge's nth ballot follows from its place in the run, so that a repeat is recognised."""
+    return uuid5(run, f"{judge}/ballot/{n}")
+
+
+def preferred(first: float | None, second: float | None) -> tuple[Outcome, float | None]:
+    """What two scores (mean nats per token) say, and by what margin. Unparseable where either is missing."""
+    if first is None or second is None:
+        return Outcome.UNPARSEABLE, None
+    margin = abs(first - second)
+    if margin < TIE_NATS:
+        return Outcome.TIE, margin
+    return Outcome.FIRST if first > second else Outcome.SECOND, margin
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
+from domain.model_call import Message
 from domain.ranking import Outcome
 
 KEY = "better"
@@ -34,6 +36,12 @@ _WORD = re.compile(r"[^\W_]+")
 _BARE = re.compile(r"(?:(?:(?:the )?better(?: answer)?(?: is)?|answer|response|verdict) )?(a|b|tie)")
 
 
+def question(first: Sequence[Message], second: Sequence[Message]) -> str:
+    """What a judge is asked: the task and two conversations on it, as A and B, without a word of who had them."""
+    task = first[0].content
+    return f"Task:\n{task}\n\nAnswer A:\n{_shown(first)}\n\nAnswer B:\n{_shown(second)}\n\n{INSTRUCTION}"
+
+
 def outcome_of(output: str) -> Outcome:
     """What the judge said. Unparseable where that is not plain: a verdict is never guessed.
 
@@ -47,6 +55,12 @@ def outcome_of(output: str) -> Outcome:
     if not said and (bare := _BARE.fullmatch(" ".join(_WORD.findall(output.lower())))):
         said = {OUTCOMES[bare[1]]}
     return said.pop() if len(said) == 1 else Outcome.UNPARSEABLE
+
+
+def _shown(conversation: Sequence[Message]) -> str:
+    """What the assistant said; what the user said in between is shown in brackets."""
+    later = conversation[1:]
+    return "\n\n".join(f"[The user: {m.content}]" if m.role == "user" else m.content for m in later)
 
 
 def _in_json(text: str) -> Outcome | None:

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from commands.policies.held_run import HeldRun
 from commands.policies.together import together
 from domain import verdict
 from domain.model_call import Message
-from domain.ranking import Ballot, Outcome
+from domain.ranking import Ballot, ballot_id, preferred
 from domain.workflow import Step
-
-TIE_NATS = 0.01
-"""Two scores that are closer than this (nats per token) are a tie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +39,16 @@ async def by_likelihood(run: HeldRun, judge: str, answers: Sequence[Answer]) -> 
     """`likelihood/1`: scores each answer once, then casts a ballot a pair. A blank answer has no score, and ballots
     on it are unparseable."""
     scores = await together(*(_score(run, judge, n, answer) for n, answer in enumerate(answers)))
-    for n, (one, other) in enumerate(combinations(range(len(answers)), 2)):
-        outcome, margin = _preferred(scores[one], scores[other])
+    for n, ((first, one), (second, other)) in enumerate(combinations(zip(answers, scores, strict=True), 2)):
+        outcome, margin = preferred(_nats(one), _nats(other))
         ballot = Ballot(
             id=ballot_id(run.id, judge, n),
             judge=judge,
             method="likelihood/1",
-            first=answers[one].step,
-            second=answers[other].step,
+            first=first.step,
+            second=second.step,
             outcome=outcome,
-            steps=tuple(step.id for step in (scores[one], scores[other]) if step),
+            steps=tuple(step.id for step in (one, other) if step),
             margin=margin,
         )
         await run.cast(ballot)
@@ -68,34 +65,19 @@ METHODS: Mapping[str, Method] = {"likelihood": by_likelihood, "verdict": by_verd
 """By the name that an agent's configuration gives under `ballot`."""
 
 
-def ballot_id(run: UUID, judge: str, n: int) -> UUID:
-    """The id of a judge's nth ballot."""
-    return uuid5(run, f"{judge}/ballot/{n}")
-
-
-def question(first: Answer, second: Answer) -> str:
-    """What a judge is asked: the task and the two answers to it, as A and B."""
-    task = first.conversation[0].content
-    return f"Task:\n{task}\n\nAnswer A:\n{_shown(first)}\n\nAnswer B:\n{_shown(second)}\n\n{verdict.INSTRUCTION}"
-
-
 async def _score(run: HeldRun, judge: str, n: int, answer: Answer) -> Step | None:
     if answer.is_blank:
         return None
     return await run.step(judge, "score", n, lambda: run.agents[judge].score(answer.conversation))
 
 
-def _preferred(one: Step | None, other: Step | None) -> tuple[Outcome, float | None]:
-    if one is None or other is None or one.call.score is None or other.call.score is None:
-        return Outcome.UNPARSEABLE, None
-    difference = one.call.score - other.call.score
-    if abs(difference) < TIE_NATS:
-        return Outcome.TIE, abs(difference)
-    return Outcome.FIRST if difference > 0 else Outcome.SECOND, abs(difference)
+def _nats(scored: Step | None) -> float | None:
+    return scored.call.score if scored else None
 
 
 async def _ask(run: HeldRun, judge: str, n: int, first: Answer, second: Answer) -> None:
-    step = await run.step(judge, "verdict", n, lambda: run.agents[judge].compare(question(first, second)))
+    asked = verdict.question(first.conversation, second.conversation)
+    step = await run.step(judge, "verdict", n, lambda: run.agents[judge].compare(asked))
     ballot = Ballot(
         id=ballot_id(run.id, judge, n),
         judge=judge,
@@ -106,9 +88,3 @@ async def _ask(run: HeldRun, judge: str, n: int, first: Answer, second: Answer) 
         steps=(step.id,),
     )
     await run.cast(ballot)
-
-
-def _shown(answer: Answer) -> str:
-    """What the assistant said; what the user said in between is shown in brackets."""
-    later = answer.conversation[1:]
-    return "\n\n".join(f"[The user: {m.content}]" if m.role == "user" else m.content for m in later)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.ranking import TIE_PROBABILITY, Ballot, Outcome, ranked_pairs
+from domain.ranking import TIE_NATS, TIE_PROBABILITY, Ballot, Outcome, preferred, ranked_pairs
 from tests.builders import a_ballot, an_id
 
 ANSWERS = [an_id(name) for name in ("ada's", "ben's", "cyd's", "dot's")]
@@ -65,3 +65,21 @@ def test_answers_that_no_readable_ballot_compared_make_no_pair() -> None:
     unread = a_ballot(ONE, OTHER, Outcome.UNPARSEABLE)
     assert ranked_pairs({ONE: 3.0, OTHER: 0.0}, [unread]) == []
     assert ranked_pairs({ONE: 3.0, OTHER: 0.0}, []) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        (-1.0, -2.0, Outcome.FIRST),
+        (-2.0, -1.0, Outcome.SECOND),
+        (-1.0, -1.0 - TIE_NATS / 2, Outcome.TIE),
+        (None, -1.0, Outcome.UNPARSEABLE),
+        (-1.0, None, Outcome.UNPARSEABLE),
+    ],
+)
+def test_the_likelier_answer_is_preferred_unless_they_are_too_close(
+    first: float | None, second: float | None, outcome: Outcome
+) -> None:
+    said, margin = preferred(first, second)
+    assert said is outcome
+    assert margin == (None if first is None or second is None else abs(first - second))

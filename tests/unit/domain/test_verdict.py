@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.model_call import Message
 from domain.ranking import Outcome
-from domain.verdict import SCHEMA, outcome_of
+from domain.verdict import SCHEMA, outcome_of, question
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,15 @@ def test_an_output_made_to_take_long_is_read_at_once(output: str) -> None:
 @pytest.mark.parametrize("value", ["1" * 5000, "[" * 100_000])
 def test_json_that_python_will_not_read_is_no_verdict(value: str) -> None:
     assert outcome_of(f'{{"better": {value}}}') is Outcome.UNPARSEABLE
+
+
+def test_a_question_shows_task_and_both_answers_with_the_users_later_turns() -> None:
+    def conversation(answer: str) -> list[Message]:
+        said = [("user", "Why?"), ("assistant", answer), ("user", "And?"), ("assistant", "Ok")]
+        return [Message(role, content) for role, content in said]
+
+    text = question(conversation("Because"), conversation("Dunno"))
+    assert text.startswith("Task:\nWhy?\n\nAnswer A:\nBecause\n\n[The user: And?]\n\nOk\n\nAnswer B:\nDunno\n\n")
 
 
 def test_whatever_the_schema_allows_can_be_read() -> None:

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.policies.judging import Answer, question
+from commands.policies.judging import Answer
 from commands.policies.mutual_ranking import seen_by
-from domain.model_call import Message
 from domain.ranking import Outcome
 from domain.workflow import State, Workflow
 from tests.played_runs import Stage
@@ -80,20 +79,6 @@ async def test_judges_are_never_told_who_wrote_what() -> None:
     questions = [messages[0].content for _, what, messages in agents.calls if what == "compare"]
     assert questions
     assert not [q for q in questions for name in NAMES if name in q]
-
-
-def test_a_question_shows_task_and_both_answers_with_the_users_later_turns() -> None:
-    def answer(text: str) -> Answer:
-        turns = (
-            Message("user", "Why?"),
-            Message("assistant", text),
-            Message("user", "And?"),
-            Message("assistant", "Ok"),
-        )
-        return Answer("someone", UUID(int=1), turns)
-
-    text = question(answer("Because"), answer("Dunno"))
-    assert text.startswith("Task:\nWhy?\n\nAnswer A:\nBecause\n\n[The user: And?]\n\nOk\n\nAnswer B:\nDunno\n\n")
 
 
 async def test_every_turn_is_played_and_each_agent_remembers_its_own_answers() -> None:
