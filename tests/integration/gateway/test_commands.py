@@ -289,8 +289,10 @@ async def test_a_training_is_requested_watched_and_cancelled(gateway: Gateway) -
         assert (await operator.get(f"{path}/log", params={"tail": 7})).text == "step 2\n"
         assert (await operator.post(f"{path}/cancel", json={"reason": "too slow"})).status_code == 200
         assert (await operator.post(f"{path}/cancel")).status_code == 409
-        for wrong in ({"steps": 0}, {"no_such_setting": 1}, {"learning_rate": "fast"}):
-            assert (await operator.post("/v1/training-runs", json=body | {"config": wrong})).status_code == 422, wrong
+        for config in ({"steps": 0}, {"steps": 10**30}, {"no_such_setting": 1}, {"learning_rate": "fast"}):
+            assert (await operator.post("/v1/training-runs", json=body | {"config": config})).status_code == 422, config
+        refused = await operator.post("/v1/training-runs", json=body | {"base_model": "gpt-2"})
+        assert (refused.status_code, "there is smollm2-135m-instruct" in refused.text) == (422, True)
 
 
 async def test_an_adapter_is_promoted_and_retired(gateway: Gateway) -> None:
