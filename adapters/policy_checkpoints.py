@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from adapters.event_tables import PARKED_BY_POLICIES, POLICY_CHECKPOINTS
+from domain.ports import Standing
 from domain.text import excerpt
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a policy has come, and how many events it could not handle."""
-
-    policy: str
-    position: int
-    parked: int
 
 
 class PolicyCheckpoints:

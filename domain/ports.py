@@ -95,6 +95,15 @@ class StoredEvents(Protocol):
         """The event in such a row. Raises whatever it likes for one that cannot be understood."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a policy has come along the log, and how many events it could not handle so far."""
+
+    policy: str
+    position: int
+    parked: int
+
+
 class Execute(Protocol):
     """Runs a command in somebody's name; how policies and doors ask for anything."""
 

@@ -15,6 +15,7 @@ from adapters.agents_yaml import AgentsYaml
 from adapters.artifacts import DatasetFolder
 from adapters.event_feed import EventFeed
 from adapters.event_store import PostgresEventStore
+from adapters.policy_checkpoints import PolicyCheckpoints
 from adapters.tokens import ApiTokens
 from commands.bus import CommandBus
 from commands.handlers import handlers
@@ -36,6 +37,7 @@ class Core:
     engine: Engine
     tokens: ApiTokens
     feed: EventFeed
+    policies: PolicyCheckpoints
     dataset_files: DatasetFiles
     dataset_file: Callable[[UUID], Path]
     probes: Mapping[str, Callable[[], None]]
@@ -62,6 +64,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
             engine=engine,
             tokens=ApiTokens(engine),
             feed=EventFeed(engine),
+            policies=PolicyCheckpoints(engine),
             dataset_files=files,
             dataset_file=BuildDataset(store, files, bus.execute, Actor("gateway", ActorKind.AUTOMATION)).ensure,
             probes={

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamil
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine, func, select
 
-from adapters.policy_checkpoints import PolicyCheckpoints
+from domain.ports import Standing
 from domain.training import TrainingState
 from gateway.errors import OUTAGES
 from projections import training_runs, workflow_runs
@@ -47,9 +47,10 @@ class WorkMetrics(Collector):
     """What the read models say of everybody's work, asked for when Prometheus comes: so it is the same from every
     gateway, and survives their restarts."""
 
-    def __init__(self, engine: Engine, head: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, head: Callable[[], int], standings: Callable[[], Sequence[Standing]]) -> None:
         self._engine = engine
         self._head = head
+        self._standings = standings
 
     def collect(self) -> Iterator[Metric]:
         """Nothing while the database is away, rather than old numbers."""
@@ -59,7 +60,7 @@ class WorkMetrics(Collector):
                 training_speed = _training_speed(db)
             head = self._head()
             projections = status(self._engine, head)
-            policies = PolicyCheckpoints(self._engine).standings()
+            policies = self._standings()
         except OUTAGES as outage:
             logger.warning("no metrics of the work: {}", outage)
             return

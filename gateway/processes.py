@@ -13,7 +13,6 @@ from adapters.agents_yaml import may_hold_key
 from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgents
 from adapters.nats import News, NewsDesk
-from adapters.policy_checkpoints import PolicyCheckpoints
 from adapters.presence import Presence
 from adapters.trl_trainer import TrlTrainer
 from commands.policies.build_dataset import BuildDataset
@@ -107,7 +106,7 @@ async def train(core: Core) -> None:
 
 def _driven(policy: Policy, core: Core, desk: NewsDesk, stop: asyncio.Event) -> Job:
     """The policy's runner, woken by news of its topics."""
-    runner = PolicyRunner(policy, core.store, PolicyCheckpoints(core.engine))
+    runner = PolicyRunner(policy, core.store, core.policies)
 
     async def wake(news: Sequence[News]) -> None:
         runner.wake()

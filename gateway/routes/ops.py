@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from domain.access import Role
 from domain.events import ActorKind
+from domain.ports import Standing
 from gateway.auth import Who, needs
 from gateway.errors import Answers
 from gateway.health import Check, check, check_all
@@ -31,11 +32,13 @@ class Alive(BaseModel):
 
 
 class Health(BaseModel):
-    """The parts around the gateway, and how far the read models are behind the log."""
+    """The parts around the gateway, and how far read models and policies are behind the log. Degraded as long as a part
+    does not work, or an event is parked."""
 
     status: Literal["ok", "degraded"]
     checks: list[Check]
     projections: list[Status] = Field(description="Empty while Postgres cannot be reached")
+    policies: list[Standing] = Field(description="Those that ever ran; empty while Postgres cannot be reached")
 
 
 class Me(BaseModel):
@@ -67,10 +70,15 @@ async def health(core: CoreOf, request: Request, response: Response) -> Health:
     """Every part, tried just now."""
     checks = await check_all(request.app.state.probes)
     works = {one.name: one.state == "ok" for one in checks}
-    behind = await to_thread.run_sync(lambda: status(core.engine, core.feed.head())) if works["postgres"] else []
+    behind: list[Status] = []
+    standings: list[Standing] = []
+    if works["postgres"]:
+        behind = await to_thread.run_sync(lambda: status(core.engine, core.feed.head()))
+        standings = await to_thread.run_sync(core.policies.standings)
     if not all(works.values()):
         response.status_code = 503
-    return Health(status="ok" if all(works.values()) else "degraded", checks=checks, projections=behind)
+    sound = all(works.values()) and not any(one.parked for one in (*behind, *standings))
+    return Health(status="ok" if sound else "degraded", checks=checks, projections=behind, policies=standings)
 
 
 @router.get("/v1/projections")

@@ -211,6 +211,9 @@ async def test_prometheus_sees_what_projections_and_policies_set_aside(gateway: 
         checkpoints.park(db, "workflow_runs", 1, "workflow.requested", ValueError("odd"))
     async with gateway.client(Role.VIEWER) as viewer:
         text = (await viewer.get("/metrics")).text
+        health = (await viewer.get("/health")).json()
+    assert health["policies"] == [{"policy": "propose_pairs", "position": 1, "parked": 1}]
+    assert health["status"] == "degraded"
     assert 'caravan_policy_parked{policy="propose_pairs"} 1.0' in text
     assert 'caravan_policy_lag{policy="propose_pairs"} 1.0' in text
     assert 'caravan_projection_parked{projection="workflow_runs"} 1.0' in text
