@@ -77,7 +77,8 @@ async def health(core: CoreOf, request: Request, response: Response) -> Health:
         standings = await to_thread.run_sync(core.policies.standings)
     if not all(works.values()):
         response.status_code = 503
-    sound = all(works.values()) and not any(one.parked for one in (*behind, *standings))
+    parked = sum(one.parked for one in behind) + sum(one.parked for one in standings)
+    sound = all(works.values()) and not parked
     return Health(status="ok" if sound else "degraded", checks=checks, projections=behind, policies=standings)
 
 

@@ -8,16 +8,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Header, Response
 
 
 @dataclass
 class ScriptedEndpoint:
     """Answers the first requests with `failures` times 503, later ones with `says` and what is `beside` it.
-    `requests` are all bodies."""
+    `requests` are all bodies, `keys` what was sent with them as authorization."""
 
     says: str
     failures: int = 0
@@ -25,6 +25,7 @@ class ScriptedEndpoint:
     beside: dict[str, Any] = field(default_factory=dict)
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
 
     def reply(self, body: dict[str, Any]) -> Response:
         self.requests.append(body)
@@ -41,7 +42,8 @@ class ScriptedEndpoint:
         app = FastAPI()
 
         @app.post("/v1/chat/completions")
-        def chat(body: dict[str, Any]) -> Response:
+        def chat(body: dict[str, Any], authorization: Annotated[str, Header()]) -> Response:
+            self.keys.append(authorization)
             return self.reply(body)
 
         listener = socket.create_server(("127.0.0.1", 0))

@@ -149,6 +149,18 @@ async def test_a_key_that_is_not_set_is_named() -> None:
         CamelAgents("http://x/v1", "key", None, secrets={}).create(replace(SPEC, model=elsewhere), None, None)
 
 
+@pytest.mark.parametrize("platform", ["openai", "openai-compatible-model"])
+async def test_a_url_is_never_sent_the_key_that_the_environment_holds(
+    platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a secret")
+    monkeypatch.setenv("OPENAI_COMPATIBILITY_API_KEY", "a secret")
+    with ScriptedEndpoint("Hi").up() as endpoint:
+        spec = replace(SPEC, model=ModelSpec(platform, "gpt-4o-mini", endpoint.url), ballot="verdict")
+        await CamelAgents("http://x/v1", "key", None, secrets={}).create(spec, None, None).answer("Why?")
+    assert endpoint.keys == ["Bearer none"]
+
+
 async def test_another_platform_of_camel_is_recorded_alike() -> None:
     factory = CamelAgents("http://x/v1", "key", None, secrets={})
     agent = factory.create(replace(SPEC, model=ModelSpec("stub", "stub"), ballot="verdict"), None, None)
