@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.artifacts import DatasetFolder
@@ -135,6 +135,7 @@ def commands(acts: list[tuple[str, int]]) -> Iterator[object]:
 
 
 @given(ACTS, st.data())
+@settings(deadline=None)
 def test_a_dataset_as_of_any_position_is_that_of_a_store_cut_there(
     acts: list[tuple[str, int]], data: st.DataObject
 ) -> None:
