@@ -18,11 +18,8 @@ from uuid import UUID
 from anyio import to_thread
 from loguru import logger
 
-from adapters.embedded.backoff import Backoff
-
 POLL_SECONDS = 0.15
 RETRY_SECONDS = 1.0
-RETRY_CEILING = 10.0
 STALE_SECONDS = 5.0
 """How old the tail's last look at the log may be before streams count as broken."""
 IDLE_SECONDS = 1.0
@@ -136,17 +133,15 @@ class Tail:
 
     async def run(self) -> None:
         """Until cancelled. Whatever goes wrong is tried again, and then it goes on where it was."""
-        backoff = Backoff(RETRY_SECONDS, RETRY_CEILING)
         while True:
             try:
                 await self._step()
             except Exception as error:
                 self._failure = error
                 logger.opt(exception=error).error("the tail cannot read the log after position {}", self._position)
-                await asyncio.sleep(backoff.next_delay())
+                await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._looked_at, self._failure = time.monotonic(), None
-                backoff.reset()
 
     def probe(self) -> None:
         """Raises TailStopped when the log's end was not seen for long, since streams cannot tell that from quiet."""
