@@ -35,6 +35,7 @@ class Console:
         self.sees_title(name)
 
     def press(self, name: str) -> None:
+        self._wait_for_the_page()
         self.button(name).click()
 
     def button(self, name: str) -> Locator:
@@ -49,15 +50,22 @@ class Console:
 
     def type(self, label: str, text: str) -> None:
         """Types and leaves the field, as a click elsewhere would."""
+        self._wait_for_the_page()
         field = self.field(label)
         field.fill(text)
         field.blur()
+
+    def text_in(self, label: str) -> str:
+        """What stands in a field that is not empty."""
+        expect(self.field(label)).not_to_have_value("")
+        return self.field(label).input_value()
 
     def field(self, label: str) -> Locator:
         return self.page.get_by_test_id("stMain").get_by_label(label, exact=True)
 
     def choose_row(self, number: int) -> None:
         """A row of the page's table, counted from 1."""
+        self._wait_for_the_page()
         table = self.page.get_by_test_id("stDataFrame").first
         table.click(position={"x": 16, "y": HEADER + ROW * number - ROW // 2})
 
@@ -86,6 +94,10 @@ class Console:
     def cells(self) -> Locator:
         """What the page's table says: it is drawn on a canvas, which holds its cells for screen readers."""
         return self.page.get_by_test_id("data-grid-canvas").first.locator("[role=gridcell]")
+
+    def _wait_for_the_page(self) -> None:
+        """Until it is drawn: before that, parts of the page before may still be on the screen."""
+        expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
     def picture(self, name: str) -> None:
         """For a person's eyes, where CARAVAN_SCREENSHOTS names a folder for it."""

@@ -162,7 +162,7 @@ def someone_edits_the_agents(person: Console, caravan: LivingCaravan) -> None:
     with caravan.api() as api:
         revision = api.get("/v1/agents").json()["revision"]
     person.open("Agents")
-    text = person.field("agents.yaml").input_value()
+    text = person.text_in("agents.yaml")
     wrong = text.replace("platform: embedded\n", "platform: embeded\n", 1)
     person.type("agents.yaml", wrong)
     person.press("Save")
@@ -207,7 +207,7 @@ def test_two_people_who_edit_the_agents_at_once_lose_nothing(caravan: LivingCara
     person = Console(page, caravan.console_url)
     person.sign_in(caravan.token)
     person.open("Agents")
-    text = person.field("agents.yaml").input_value()
+    text = person.text_in("agents.yaml")
     with caravan.api() as api:
         revision = api.get("/v1/agents").json()["revision"]
         saved = api.put(
@@ -215,7 +215,7 @@ def test_two_people_who_edit_the_agents_at_once_lose_nothing(caravan: LivingCara
             content=text.replace("role: ", "role: really ", 1),
             headers={"If-Match": f'"{revision}"', "Content-Type": "application/yaml"},
         )
-        assert saved.is_success
+        assert saved.is_success, saved.text
     mine = f"{text}\n# Mine.\n"
     person.type("agents.yaml", mine)
     person.sees(f"You began from revision {revision}")
