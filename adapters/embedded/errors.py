@@ -61,7 +61,7 @@ class ProcessFailed(EmbeddedError):
     def __init__(self, name: str, reason: str, tail: str, log: Path | None = None) -> None:
         self.name, self.reason = name, reason
         where = f" Its log is {log}." if log else ""
-        wrote = f" It wrote:\n{tail}" if tail else ""
+        wrote = f" It wrote:\n{tail}" if tail.strip() else ""
         super().__init__(f"{name} {reason}.{where}{wrote}")
 
 

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
+from domain.preference import Verdict
 from domain.training import TrainingConfig
 from gateway.cli.client import Api, ApiError, Json, open_api
 from gateway.cli.follow import patiently
-from gateway.cli.output import AsJson, plain_errors, show
+from gateway.cli.output import AsJson, console, errors, plain_errors, show
 from gateway.cli.runs import progress_bar
 from gateway.settings import Settings
 
@@ -22,7 +24,6 @@ adapters = typer.Typer(no_args_is_help=True, help="LoRA adapters.")
 app.add_typer(dataset, name="dataset")
 app.add_typer(adapters, name="adapters")
 
-PREFERENCE = ("preference_id", "chosen_agent", "rejected_agent", "probability", "verdict", "weight", "version")
 DATASET = ("dataset_id", "state", "pairs", "annotated", "as_of", "sha256")
 ADAPTER = ("name", "state", "in_use", "registered_at", "reason")
 DEFAULTS = TrainingConfig()
@@ -34,21 +35,27 @@ def preferences(state: str = "waiting", as_json: AsJson = False) -> None:
     """List preference pairs: waiting, settled, withdrawn or all."""
     with plain_errors():
         found = list(open_api(Settings()).pages("/v1/preferences", state=state))
-    show(found, as_json, PREFERENCE)
+    if as_json:
+        show(found, as_json)
+    else:
+        for pair in found:
+            _show_pair(pair)
 
 
 @app.command()
 def annotate(
     preference: UUID,
-    verdict: Annotated[str, typer.Argument(help="accepted, flipped, rejected or edited")],
+    verdict: Verdict,
     note: str = "",
     chosen: Annotated[str | None, typer.Option(help="The better answer, for an edit.")] = None,
     rejected: Annotated[str | None, typer.Option(help="The worse answer, for an edit.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what you think of a pair. Every opinion is kept; the latest counts."""
-    body: dict[str, Any] = {"verdict": verdict, "note": note}
-    if verdict == "edited":
+    body: dict[str, Any] = {"verdict": verdict.value, "note": note}
+    if verdict is Verdict.EDITED:
+        if chosen is None:
+            raise typer.BadParameter("an edit needs --chosen, and may have --rejected")
         body |= {"chosen": chosen, "rejected": rejected}
     with plain_errors():
         written = open_api(Settings()).post(f"/v1/preferences/{preference}/annotations", body)
@@ -70,6 +77,8 @@ def build(
         if output:
             output.write_bytes(api.send("GET", f"/v1/datasets/{built['dataset_id']}/download").content)
     show(built, as_json)
+    if not built["pairs"]:
+        errors.print("[yellow]it holds no pair: loosen the filter, or make some with `caravan run`[/]")
 
 
 @dataset.command("list")
@@ -94,7 +103,7 @@ def train(
     config = {"steps": steps, "learning_rate": learning_rate, "seed": seed}
     with plain_errors():
         api = open_api(Settings())
-        data = str(dataset_id) if dataset_id else build_dataset(api)["dataset_id"]
+        data = str(dataset_id) if dataset_id else _all_pairs(api)
         run = start_training(api, data, alias, config)
         if wait:
             with progress_bar() as bar:
@@ -117,7 +126,7 @@ def promote(name: str, reason: str = "", as_json: AsJson = False) -> None:
     """Put an adapter to use: from the next run on, its alias means it."""
     with plain_errors():
         written = open_api(Settings()).post(f"/v1/adapters/{name}/promote", {"reason": reason})
-    show(written, as_json)
+    show(written if as_json else f"{name} is in use from the next run on", as_json)
 
 
 @adapters.command("retire")
@@ -125,7 +134,23 @@ def retire(name: str, reason: str = "", as_json: AsJson = False) -> None:
     """Take an adapter out of use for good."""
     with plain_errors():
         written = open_api(Settings()).post(f"/v1/adapters/{name}/retire", {"reason": reason})
-    show(written, as_json)
+    show(written if as_json else f"{name} is retired", as_json)
+
+
+def _all_pairs(api: Api) -> str:
+    """A new dataset's id. Raises ApiError, before anything is made, where there is no pair to learn from."""
+    if not api.get("/v1/preferences", limit=1)["items"]:
+        raise ApiError("there is no preference pair to learn from; make some with `caravan run`")
+    return str(build_dataset(api)["dataset_id"])
+
+
+def _show_pair(pair: Json) -> None:
+    verdict = pair["verdict"] or f"waiting, P = {pair['probability']:.2f}"
+    console.print(f"[bold]{pair['preference_id']}[/] [dim]{verdict}[/]", highlight=False)
+    for name, messages in (("prompt", pair["prompt"]), ("chosen", pair["chosen"]), ("rejected", pair["rejected"])):
+        text = "\n".join(message["content"] for message in messages)
+        console.print(f"[dim]{name:>8}[/] {escape(text)}", highlight=False)
+    console.print()
 
 
 def build_dataset(api: Api, position: int | None = None, min_weight: float = 0.0, annotated_only: bool = False) -> Json:

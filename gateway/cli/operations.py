@@ -53,11 +53,12 @@ def events(
     limit: int = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the raw events."""
-    query = {"type": type, "aggregate": aggregate, "actor": actor, "from": after, "limit": limit}
+    """Show the raw events: the newest, or with --after the ones that follow a position."""
+    order = "newest" if after is None else "oldest"
+    query = {"type": type, "aggregate": aggregate, "actor": actor, "from": after, "limit": limit, "order": order}
     with plain_errors():
         found = open_api(Settings()).get("/v1/events", **query)["items"]
-    show(found, as_json, ("position", "type", "subject", "actor", "time"))
+    show(sorted(found, key=lambda event: event["position"]), as_json, ("position", "type", "subject", "actor", "time"))
 
 
 @agents.command("show")
@@ -78,7 +79,7 @@ def validate_agents(file: Path) -> None:
 
 
 @agents.command("apply")
-def apply_agents(file: Path, reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "") -> None:
+def apply_agents(file: Path, reason: Annotated[str, typer.Option(help="Why; it is kept.", prompt=True)]) -> None:
     """Make this file the next revision of agents.yaml, unless it is the same."""
     with plain_errors():
         api = open_api(Settings())
@@ -98,7 +99,7 @@ def list_projections(as_json: AsJson = False) -> None:
     """Say how far each read model is."""
     with plain_errors():
         found = open_api(Settings()).get("/v1/projections")["items"]
-    show(found, as_json, ("name", "position", "lag", "parked"))
+    show(found, as_json, ("name", "checkpoint", "lag", "parked"))
 
 
 @projections.command("rebuild")

@@ -18,7 +18,7 @@ from domain.errors import DomainError
 from gateway.cli.client import ApiError
 
 console = Console()
-errors = Console(stderr=True)
+errors = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -31,7 +31,7 @@ def show(value: object, as_json: bool, columns: Sequence[str] = ()) -> None:
     if as_json:
         typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
     elif isinstance(value, list):
-        console.print(_table(value, columns))
+        console.print(_table(value, columns) if value else "[dim]none yet[/]", width=_width(), crop=False)
     elif isinstance(value, Mapping):
         console.print(_fields(value))
     else:
@@ -53,8 +53,15 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(REFUSED) from error
 
 
+def _width() -> int | None:
+    """That of the terminal. In a pipe a program reads, so there no line is broken and nothing cut off."""
+    return None if console.is_terminal else 1_000
+
+
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column.endswith("_id"), overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     return table

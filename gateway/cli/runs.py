@@ -74,6 +74,7 @@ def logs(
     run: Annotated[UUID | None, typer.Option(help="Only this run.")] = None,
     agent: str | None = None,
     text: str | None = None,
+    phase: Annotated[str | None, typer.Option(help="Only these calls, e.g. answer.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is said from now on.")] = False,
     limit: int = 50,
     as_json: AsJson = False,
@@ -81,18 +82,18 @@ def logs(
     """Show what agents said, the newest last."""
     with plain_errors():
         api = open_api(Settings())
-        page = api.get("/v1/logs", workflow=run, agent=agent, text=text, limit=limit)
+        page = api.get("/v1/logs", workflow=run, agent=agent, text=text, phase=phase, limit=limit)
         entries = page["items"]
         if as_json and not follow:
             show(entries, as_json)
             return
         for entry in sorted(entries, key=lambda entry: entry["position"]):
-            _say(entry["agent"], entry["phase"], entry["output"])
+            _say(entry["agent"], entry["phase"], entry["output"], entry["score"])
         if follow:
             for event in events(api, after=page["position"], workflow=run, types="workflow.step_recorded"):
                 step = event["data"]["step"]
-                if agent in (None, step["agent"]):
-                    _say(step["agent"], step["phase"], step["call"]["output"])
+                if agent in (None, step["agent"]) and phase in (None, step["phase"]):
+                    _say(step["agent"], step["phase"], step["call"]["output"], step["call"]["score"])
 
 
 def read_tasks(file: Path) -> list[dict[str, Any]]:
@@ -144,5 +145,6 @@ def progress_bar() -> Iterator[Progress]:
         yield bar
 
 
-def _say(agent: str, phase: str, output: str) -> None:
-    console.print(f"[bold]{escape(agent)}[/] [dim]{escape(phase)}[/] {escape(output)}", highlight=False)
+def _say(agent: str, phase: str, output: str, score: float | None) -> None:
+    said = output if score is None else f"{score:.3f} nats a token"
+    console.print(f"[bold]{escape(agent)}[/] [dim]{escape(phase)}[/] {escape(said)}", highlight=False)
