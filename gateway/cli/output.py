@@ -18,6 +18,7 @@ from domain.errors import DomainError
 from gateway.cli.client import ApiError
 
 console = Console()
+tables = console if console.is_terminal else Console(width=1_000)  # a pipe's reader wants whole lines
 errors = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -31,7 +32,7 @@ def show(value: object, as_json: bool, columns: Sequence[str] = ()) -> None:
     if as_json:
         typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
     elif isinstance(value, list):
-        console.print(_table(value, columns) if value else "[dim]none yet[/]", width=_width(), crop=False)
+        tables.print(_table(value, columns) if value else "[dim]none yet[/]")
     elif isinstance(value, Mapping):
         console.print(_fields(value))
     else:
@@ -51,11 +52,6 @@ def plain_errors() -> Iterator[None]:
             where = ".".join(str(part) for part in problem["loc"])
             errors.print(f"[red]✗[/] setting {where}: {escape(problem['msg'])}", highlight=False)
         raise typer.Exit(REFUSED) from error
-
-
-def _width() -> int | None:
-    """That of the terminal. In a pipe a program reads, so there no line is broken and nothing cut off."""
-    return None if console.is_terminal else 1_000
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
