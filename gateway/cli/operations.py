@@ -14,7 +14,7 @@ from adapters.agents_yaml import AgentsYaml
 from adapters.embedded import record
 from gateway.bootstrap import open_core
 from gateway.cli.client import ApiError, open_api
-from gateway.cli.output import AsJson, console, plain_errors, show
+from gateway.cli.output import AsJson, console, errors, plain_errors, show
 from gateway.settings import Settings
 from gateway.stack import located
 from projections import ALL
@@ -111,7 +111,11 @@ def rebuild_projections(
     if unknown := set(names or ()) - set(known):
         raise typer.BadParameter(f"no read model {', '.join(sorted(unknown))}; there is {', '.join(known)}")
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"))
-    with plain_errors(), open_core(located(Settings())) as core, Progress(*columns, TimeRemainingColumn()) as bar:
+    with (
+        plain_errors(),
+        open_core(located(Settings())) as core,
+        Progress(*columns, TimeRemainingColumn(), console=errors) as bar,
+    ):
         for name in names or known:
             rebuild(core.engine, core.store, known[name], on_progress=_shown(bar, name))
 

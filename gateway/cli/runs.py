@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.cli.client import Api, ApiError, open_api
 from gateway.cli.follow import events, patiently
-from gateway.cli.output import AsJson, console, plain_errors, show
+from gateway.cli.output import AsJson, console, errors, plain_errors, show
 from gateway.settings import Settings
 
 app = typer.Typer()
@@ -139,9 +139,9 @@ def wait_for_batch(api: Api, batch: str, total: int, bar: Progress) -> list[dict
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar with counts, time gone and time left."""
+    """A bar with counts, time gone and time left; beside the output, which may be JSON."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors) as bar:
         yield bar
 
 
