@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from adapters.embedded.errors import FolderUnusable
+from adapters.embedded.errors import EmbeddedError, FolderUnusable
 from adapters.embedded.files import write_private
 from adapters.embedded.nats_server import EmbeddedNats
+from adapters.embedded.ports import is_free
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.process import Child, ManagedProcess
 from adapters.embedded.readiness import answers
@@ -71,6 +72,23 @@ def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
 def embedded_nats(settings: Settings) -> EmbeddedNats:
     """This data folder's own nats-server."""
     return EmbeddedNats(settings.home / "nats", settings.logs / "nats.log", settings.nats_port)
+
+
+PORTS = {"gateway": "port", "model-server": "model_port", "ui": "ui_port", "nats": "nats_port"}
+"""The processes that listen on a port, and the setting that names it."""
+
+
+def require_free_ports(settings: Settings) -> None:
+    """Raises EmbeddedError, before anything starts, that names the taken port and the setting to change."""
+    replaced = {"nats"} if settings.nats_url else set()
+    replaced |= {"model-server"} if settings.model_url else set()
+    for process, setting in PORTS.items():
+        port: int = getattr(settings, setting)
+        if process not in replaced and not is_free(port):
+            raise EmbeddedError(
+                f"{process} cannot listen on 127.0.0.1:{port}: another program does (`lsof -i :{port}` names it). "
+                f"Stop it, or set CARAVAN_{setting.upper()} to another port."
+            )
 
 
 def processes(settings: Settings) -> list[ManagedProcess]:

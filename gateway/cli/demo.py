@@ -24,7 +24,7 @@ from gateway.cli.learning import build_dataset, first_failure, start_training, w
 from gateway.cli.output import AsJson, console, plain_errors, show
 from gateway.cli.runs import progress_bar, read_tasks, start_batch, wait_for_batch
 from gateway.cli.tokens import first_admin_token, opened
-from gateway.cli.up import supervise, tell, welcome
+from gateway.cli.up import Teller, supervise, welcome
 from gateway.settings import CONFIGS, Settings
 
 app = typer.Typer()
@@ -65,7 +65,7 @@ def demo(
         settings = Settings()
         wanted = read_tasks(tasks)
         console.rule("[bold]1 of 6 · start every process")
-        with supervise(settings, tell).in_background():
+        with supervise(settings, Teller()).in_background():
             on_terminal = sys.stdin.isatty()
             admin = first_admin_token() if on_terminal else None
             with _own_token() as token:

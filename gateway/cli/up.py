@@ -8,12 +8,13 @@ import typer
 from loguru import logger
 from rich.markup import escape
 
+from adapters.embedded import record
 from adapters.embedded.keeper import State, Status
 from adapters.embedded.supervisor import Supervisor
 from gateway.cli.output import console, plain_errors
 from gateway.cli.tokens import first_admin_token
 from gateway.settings import Settings
-from gateway.stack import prepare_home, processes
+from gateway.stack import prepare_home, processes, require_free_ports
 
 app = typer.Typer()
 
@@ -31,6 +32,8 @@ def up() -> None:
     """Start every process and keep it running. Ctrl-C stops them all."""
     with plain_errors():
         settings = Settings()
+
+        tell = Teller()
 
         def observe(status: Status) -> None:
             tell(status)
@@ -52,19 +55,29 @@ def token_to_show() -> str | None:
 def supervise(settings: Settings, observer: Callable[[Status], None]) -> Supervisor:
     """The supervisor of everything that these settings call for."""
     home = prepare_home(settings)
+    if record.read(home / "run") is None:  # else the supervisor says who is there
+        require_free_ports(settings)
     logger.remove()
     logger.add(home / "logs" / "supervisor.log", level=settings.log_level, rotation="10 MB", retention=3)
     return Supervisor(processes(settings), home / "run", observer=observer)
 
 
-def tell(status: Status) -> None:
-    """Says on the terminal what became of a process."""
-    if status.state is State.WAITING:
-        return
-    port = f" on port {status.port}" if status.port and status.state is State.RUNNING else ""
-    console.print(f"{_MARKS[status.state]} {status.name}{port}", highlight=False)
-    if status.failure and status.state is State.BACKING_OFF:
-        console.print(f"  [yellow]{escape(status.failure.splitlines()[0])}[/]", highlight=False)
+class Teller:
+    """Says on the terminal what becomes of each process."""
+
+    def __init__(self) -> None:
+        self._running: set[str] = set()
+
+    def __call__(self, status: Status) -> None:
+        """One change of a process's state. The end of what did not run is no news."""
+        if status.state is State.RUNNING:
+            self._running.add(status.name)
+        if status.state is State.WAITING or (status.state is State.STOPPED and status.name not in self._running):
+            return
+        port = f" on port {status.port}" if status.port and status.state is State.RUNNING else ""
+        console.print(f"{_MARKS[status.state]} {status.name}{port}", highlight=False)
+        if status.failure and status.state is State.BACKING_OFF:
+            console.print(f"  [yellow]{escape(status.failure.splitlines()[0])}[/]", highlight=False)
 
 
 def welcome(settings: Settings, token: str | None) -> None:
