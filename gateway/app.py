@@ -22,6 +22,7 @@ from gateway.docs import reference
 from gateway.metrics import RequestMetrics, WorkMetrics
 from gateway.middleware import Limits, RequestScope
 from gateway.openapi import describe
+from gateway.parameters import ONLY_KNOWN_PARAMETERS
 from gateway.requests import NotModified, not_modified
 from gateway.routes import adapters, agents, audit, datasets, logs, ops, preferences, stream, training, workflows
 from gateway.streams import Streams
@@ -53,7 +54,7 @@ def create_app(core: Core) -> FastAPI:
     registry.register(WorkMetrics(core.engine, core.feed.head, core.policies.standings))
 
     for module in (workflows, logs, preferences, datasets, training, adapters, agents, audit, stream, ops):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[ONLY_KNOWN_PARAMETERS])
     app.include_router(ops.open_router)
     _add_documents(app)
     _check_roles(app)

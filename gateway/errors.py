@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from domain.errors import DomainError
 from domain.ports import ConcurrentWrite
+from gateway.faults import Fault, fault
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -41,6 +42,7 @@ HINTS = {
     404: "there is nothing at this address; GET /docs lists what there is",
     405: "this address does not take that method; the Allow header says which it takes",
     413: "the request's body is larger than the server takes (CARAVAN_MAX_BODY_BYTES)",
+    415: "the body must be sent as Content-Type: application/json",
     500: "something went wrong on our side; the server's log has the details under this request id",
     503: "the database cannot be reached right now; try again in a moment",
 }
@@ -48,13 +50,6 @@ HINTS = {
 
 Answers = dict[int | str, dict[str, Any]]
 """Answers by status, as FastAPI takes them for an operation's description."""
-
-
-class Fault(BaseModel):
-    """One thing wrong with a request."""
-
-    pointer: str = Field(description="Where: a JSON pointer into the body, or the parameter's place and name")
-    detail: str
 
 
 class Problem(BaseModel):
@@ -122,8 +117,11 @@ async def domain_error(request: Request, error: DomainError) -> JSONResponse:
 
 async def invalid_request(request: Request, error: ValidationException) -> JSONResponse:
     """A request that does not fit its schema. What was sent is not repeated: it may hold what JSON cannot."""
-    faults = [Fault(pointer=_pointer(one["loc"]), detail=_say(one)) for one in error.errors()]
-    detail = "the request is not valid: " + "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults[:3])
+    body = error.body if isinstance(error, RequestValidationError) else None
+    if isinstance(body, bytes):  # FastAPI parses what is called JSON, and hands on all else as it came
+        return problem(request, "unsupported-media-type", 415, HINTS[415])
+    faults = [fault(noticed, body) for noticed in error.errors()]
+    detail = "the request is not valid: " + "; ".join(map(str, faults[:3]))
     return problem(request, "invalid-request", 422, detail, faults)
 
 
@@ -171,24 +169,3 @@ def responses(*statuses: int) -> Answers:
 def kebab(name: str) -> str:
     """`VersionConflict` and `NOT_FOUND` as `version-conflict` and `not-found`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).replace("_", "-").lower()
-
-
-def _pointer(location: Iterable[int | str]) -> str:
-    place, *path = map(str, location)
-    if place == "body":
-        return "/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in path) if path else "the body"
-    return f"{place} {'.'.join(path)}"
-
-
-def _say(fault: Mapping[str, Any]) -> str:
-    match fault["type"]:
-        case "json_invalid":
-            return f"is not valid JSON: {fault['ctx']['error']}"
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            return "is not known here; remove it, or mend its spelling"
-        case "model_attributes_type" if isinstance(fault["input"], bytes):
-            return "must be sent as Content-Type: application/json"
-        case _:
-            return str(fault["msg"]).removeprefix("Value error, ")

@@ -45,9 +45,13 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     answers.pop("422", None)
     if path in OPEN_PATHS:
         return
-    common = [401, 403, 422, 500, 503] if path.startswith("/v1") else [401, 403, 500]
+    common = [401, 403, 422, 500]
+    if path.startswith("/v1"):
+        common.append(503)
     if method in COMMANDS:
         common.append(413)
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+        common.append(415)
     for status, answer in responses(*common).items():
         answers.setdefault(str(status), answer)
     for status, answer in answers.items():

@@ -8,10 +8,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 from domain.text import is_storable
+from gateway.faults import NOT_STORABLE, TOO_DEEP, Location
 
 
 class Body(BaseModel):
@@ -20,21 +22,28 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Unfit(json.JSONDecodeError):
+    """JSON that cannot be kept: what kind of fault, and where. FastAPI lets no other error out of a body."""
+
+    def __init__(self, kind: str, path: Location = ()) -> None:
+        super().__init__(kind, "", 0)
+        self.fault = {"type": kind, "loc": ("body", *path), "msg": kind}
+
+
 class StrictRequest(Request):
     async def json(self) -> Any:
-        """Raises JSONDecodeError, which FastAPI tells as a fault of the body."""
+        """Raises JSONDecodeError, which FastAPI tells as a fault of the body; of its kinds Unfit."""
         body = await self.body()
         try:
-            value = json.loads(body.decode(), parse_constant=_refuse_constant)
-            if not _is_plain(value):
-                raise ValueError(
-                    "NUL, lone surrogates and numbers out of range cannot be stored; escape or remove them"
-                )
+            value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_int=_whole)
+            _check(value, ())
         except json.JSONDecodeError:
             raise
         except UnicodeDecodeError as error:
             raise json.JSONDecodeError("the body is not UTF-8", "", error.start) from error
-        except (ValueError, RecursionError) as error:
+        except RecursionError as error:
+            raise Unfit(TOO_DEEP) from error
+        except ValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
         return value
 
@@ -46,7 +55,12 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
-            return await handle(StrictRequest(request.scope, request.receive))
+            try:
+                return await handle(StrictRequest(request.scope, request.receive))
+            except RequestValidationError as error:
+                if isinstance(error.__cause__, Unfit):
+                    raise RequestValidationError([error.__cause__.fault]) from error
+                raise
 
         return handle_strictly
 
@@ -55,15 +69,23 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _is_plain(value: object) -> bool:
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError as error:
+        raise ValueError(f"a number of {len(digits)} digits is too long") from error
+
+
+def _check(value: object, path: tuple[int | str, ...]) -> None:
     match value:
-        case str():
-            return is_storable(value)
-        case float():
-            return math.isfinite(value)
+        case str() if not is_storable(value):
+            raise Unfit(NOT_STORABLE, path)
+        case float() if not math.isfinite(value):
+            raise Unfit(NOT_STORABLE, path)
         case list():
-            return all(map(_is_plain, value))
+            for index, item in enumerate(value):
+                _check(item, (*path, index))
         case dict():
-            return all(is_storable(key) and _is_plain(item) for key, item in value.items())
-        case _:
-            return True
+            for key, item in value.items():
+                _check(key, path)
+                _check(item, (*path, key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, cast
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from gateway.streams import Streams
 from gateway.tail import Wanted
 
 router = APIRouter(prefix="/v1/stream", tags=["stream"])
+_POSITION = re.compile(r"[0-9]{1,19}")
 
 EVENTS: Answers = {
     200: {
@@ -47,7 +49,9 @@ async def _start(
     last_event_id: Annotated[str | None, Header(description="As a browser sends it when it comes back")] = None,
 ) -> int | None:
     if last_event_id is not None:
-        after = int(last_event_id) if last_event_id.isdecimal() else -1
+        if not _POSITION.fullmatch(last_event_id):
+            raise Invalid("Last-Event-ID must be a position, a whole number")
+        after = int(last_event_id)
     core: Core = connection.app.state.core
     if after is not None and not 0 <= after <= min(MAX_POSITION, await to_thread.run_sync(core.feed.head)):
         raise Invalid(f"position {after} is not in the log; was this Caravan reset? Begin again with after=0")

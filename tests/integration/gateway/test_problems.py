@@ -96,10 +96,50 @@ async def test_what_no_database_could_hold_is_refused(gateway: Gateway) -> None:
     assert gateway.core.store.head() == 0
 
 
-async def test_a_body_that_is_no_json_is_told_so(gateway: Gateway) -> None:
+@pytest.mark.parametrize(
+    ("raw", "pointer", "detail"),
+    [
+        (json.dumps(body("a\x00b")), "/prompt/0/content", "cannot be stored; remove it"),
+        (json.dumps({"a/b": {"x\ud800": 1}}), "/a~1b", "cannot be stored; remove it"),
+        ("[" * 50_000, "", "is nested too deeply"),
+        ("{", "", "is not valid JSON: "),
+        ("9" * 5000, "", "a number of 5000 digits is too long"),
+        ("", "", "is missing"),
+    ],
+)
+async def test_a_body_that_cannot_be_kept_is_told_with_the_place(
+    library: Gateway, raw: str, pointer: str, detail: str
+) -> None:
+    async with library.client() as client:
+        answer = await client.post("/v1/preferences", content=raw, headers={"Content-Type": "application/json"})
+    (fault,) = assert_problem(answer, 422, "invalid-request")["errors"]
+    assert fault["pointer"] == pointer
+    assert detail in fault["detail"]
+
+
+async def test_a_body_that_is_not_sent_as_json_is_told_so(gateway: Gateway) -> None:
     async with gateway.client() as client:
-        answer = await client.post("/v1/preferences", content=b"prompt=x", headers={"Content-Type": "text/plain"})
-        assert "Content-Type: application/json" in assert_problem(answer, 422, "invalid-request")["detail"]
+        for headers in ({"Content-Type": "text/plain"}, {}):
+            answer = await client.post("/v1/preferences", content=b'{"prompt": []}', headers=headers)
+            assert "Content-Type: application/json" in assert_problem(answer, 415, "unsupported-media-type")["detail"]
+
+
+async def test_a_faulty_parameter_is_named(library: Gateway) -> None:
+    async with library.client() as client:
+        problem = assert_problem(await client.get("/v1/workflows?limit=0"), 422, "invalid-request")
+    assert problem["errors"] == [{"parameter": "limit", "detail": "must be at least 1"}]
+    assert problem["detail"] == "the request is not valid: limit must be at least 1"
+
+
+async def test_a_parameter_that_is_not_known_is_refused_with_those_that_are(library: Gateway) -> None:
+    async with library.client() as client:
+        problem = assert_problem(await client.get("/v1/datasets?lmit=1&limit=1"), 422, "invalid-request")
+        assert problem["errors"] == [
+            {"parameter": "lmit", "detail": "is not known here; known are after, cursor, limit"}
+        ]
+        assert_problem(await client.post("/v1/datasets?limit=1", json={}), 422, "invalid-request")
+        problem = assert_problem(await client.get("/v1/me?x=1"), 422, "invalid-request")
+        assert problem["errors"] == [{"parameter": "x", "detail": "is not known here; this takes no parameters"}]
 
 
 async def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(gateway: Gateway) -> None:

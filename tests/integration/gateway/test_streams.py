@@ -111,13 +111,21 @@ async def test_a_browser_brings_its_token_as_a_subprotocol_that_is_not_echoed(ga
 
 async def test_a_bad_query_is_refused_with_a_reason(gateway: Gateway, address: str) -> None:
     async with httpx.AsyncClient(headers=bearer(gateway)) as client:
-        for query in ("?after=99", "?after=-1", "?after=x", "?types=nothing", "?workflow=7"):
+        for query in ("?after=99", "?after=-1", "?after=x", "?types=nothing", "?workflow=7", "?aftr=0"):
             with pytest.raises(InvalidStatus) as refused:
                 await listening(gateway, address, query)
             assert refused.value.response.status_code == 422, query
             answer = await client.get(f"http://{address}/v1/stream{query}")
             assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
             assert json.loads(refused.value.response.body or b"")["detail"] == answer.json()["detail"]
+
+
+async def test_a_last_event_id_that_is_no_position_is_refused_as_such(gateway: Gateway, address: str) -> None:
+    async with httpx.AsyncClient(headers=bearer(gateway)) as client:
+        for id in ("banana", "-1", "1.5", "9" * 5000):
+            answer = await client.get(f"http://{address}/v1/stream", headers={"Last-Event-ID": id})
+            assert answer.status_code == 422
+            assert answer.json()["detail"] == "Last-Event-ID must be a position, a whole number"
 
 
 async def test_a_client_that_does_not_read_is_closed_with_a_code_that_says_so(
