@@ -13,6 +13,7 @@ from typing import Annotated, cast
 from anyio import to_thread
 from fastapi import Depends, Request, Security
 from fastapi.params import Depends as Dependency
+from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import RouteContext
 from fastapi.security import HTTPBearer
 from sqlalchemy import exc as sqlalchemy
@@ -20,6 +21,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.access import Caller, Role
+from gateway.docs import STRANGER
 from gateway.errors import HINTS, OUTAGES, Forbidden, Unauthorized, database_unavailable, domain_error
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
@@ -29,6 +31,7 @@ DOCUMENTS = frozenset({"/docs", "/openapi.json", "/asyncapi.json"})
 """What a browser may open with the token as a password, since it cannot send one otherwise. Safe with Basic: these
 change nothing, and no other path takes it."""
 
+BASIC = 'Basic realm="Caravan: any name, a token as password"'
 TOKEN_PROTOCOL = "bearer."  # noqa: S105 - a prefix, not a token
 CACHE_SECONDS = 1.0
 GRACE_SECONDS = 60.0
@@ -99,6 +102,7 @@ class Authentication:
             return
         connection = HTTPConnection(scope)
         token = bearer_token(connection)
+        refusal: Response
         only_reads = scope.get("method", "GET") in SAFE_METHODS  # a WebSocket, which has no method, is one GET
         try:
             caller = await self._doorkeeper.caller(token, only_reads) if token else None
@@ -112,8 +116,10 @@ class Authentication:
                 return
             reason = "this token is not valid, or was revoked" if token else "this needs a token"
             refusal = await domain_error(cast(Request, connection), Unauthorized(f"{reason}: {HINTS[401]}"))
-            if scope["path"] in DOCUMENTS:
-                refusal.headers.append("WWW-Authenticate", 'Basic realm="Caravan: any name, a token as password"')
+            if scope["path"] in DOCUMENTS and "text/html" in connection.headers.get("accept", ""):
+                refusal = HTMLResponse(STRANGER, 401, headers={"WWW-Authenticate": BASIC})
+            elif scope["path"] in DOCUMENTS:
+                refusal.headers.append("WWW-Authenticate", BASIC)
         await refusal(scope, receive, send)
 
 

@@ -16,6 +16,15 @@ pre { background: #f6f6f6; padding: .6rem; overflow-x: auto; font-size: .85em }
 table { border-collapse: collapse } td { border-top: 1px solid #eee; padding: .2rem .8rem .2rem 0; vertical-align: top }
 """
 
+STRANGER = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Caravan: sign in</title><style>{STYLE}</style></head><body>
+<h1>The reference needs a token</h1>
+<p>Load this page again and sign in: any name will do, and the password is the token. The first <code>caravan up</code>
+shows one; <code>caravan tokens create NAME --role viewer</code> makes another.</p>
+</body></html>
+"""
+"""What a browser shows to a person who has not signed in."""
+
 
 def reference(openapi: dict[str, Any]) -> str:
     """The page for an OpenAPI document."""
