@@ -20,9 +20,9 @@ YAML = "application/yaml"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with what was sent. `pointer` says where."""
+    """One thing wrong with what was sent. `place`: a JSON pointer into the body (empty: all of it), or a parameter."""
 
-    pointer: str
+    place: str
     detail: str
 
 
@@ -72,6 +72,7 @@ class Api:
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(15, connect=3), trust_env=False)
         self._written = (0, 0.0)
+        self._schemas: Json = {}
 
     def me(self) -> Json:
         """Whom the token stands for: {subject, kind, role}."""
@@ -80,6 +81,13 @@ class Api:
     def health(self) -> Json:
         """Every part's state, also when one of them is down."""
         return cast(Json, self._send("GET", "/health", accepted=(503,)).json())
+
+    def defaults(self, schema: str) -> Json:
+        """What the API takes for the fields of that schema that a request leaves out, as its OpenAPI document says."""
+        if not self._schemas:
+            self._schemas = self._json("GET", "/openapi.json")["components"]["schemas"]
+        fields = self._schemas[schema]["properties"]
+        return {name: field["default"] for name, field in fields.items() if "default" in field}
 
     def answers(self) -> bool:
         """Whether the gateway is there and ready."""
@@ -170,12 +178,16 @@ def _refusal(response: httpx.Response) -> ApiError:
     try:
         problem = response.json()
         title, detail = problem["title"], problem.get("detail") or problem["title"]
-        faults = tuple(Fault(fault["pointer"], fault["detail"]) for fault in problem.get("errors") or ())
+        faults = tuple(_fault(fault) for fault in problem.get("errors") or ())
     except (ValueError, KeyError, TypeError):
         title, detail, faults = response.reason_phrase, response.text[:500] or response.reason_phrase, ()
     status = response.status_code
     kind = {401: TokenRefused, 502: Unavailable, 503: Unavailable, 504: Unavailable}.get(status, ApiError)
     return kind(status, title, detail, faults)
+
+
+def _fault(fault: Json) -> Fault:
+    return Fault(fault.get("parameter") or fault["pointer"], fault["detail"])
 
 
 def _path(place: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ LIVE_SECONDS = 1.0
 
 def show(error: ApiError) -> None:
     """A refusal, with every fault that the API named."""
-    faults = "".join(f"\n- `{fault.pointer}` {plain(fault.detail)}" for fault in error.faults)
+    faults = "".join(f"\n- `{fault.place or 'the body'}` {plain(fault.detail)}" for fault in error.faults)
     st.error(f"**{plain(error.title)}** · {plain(error.detail)}{faults}", icon=":material/error:")
 
 

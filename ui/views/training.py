@@ -71,16 +71,19 @@ def _title(dataset: Json) -> str:
 
 
 def _config(form: Once) -> Json:
-    """What people change most. The rest keeps the API's own defaults."""
+    """What people change most. All of it begins with the API's own defaults."""
+    usual = api().defaults("TrainingConfig")
     allowed = needs(Role.OPERATOR)
     closeness = needs(
         Role.OPERATOR, help="DPO’s temperature: the larger, the closer the adapter stays to the base model."
     )
     columns = st.columns(4)
-    steps = columns[0].number_input("Steps", 1, 10_000, 16, key=form.widget("steps"), **allowed)
-    rate = columns[1].number_input("Learning rate", 1e-7, 0.1, 2e-4, 1e-5, "%.6f", key=form.widget("rate"), **allowed)
-    beta = columns[2].number_input("Beta", 0.01, 5.0, 0.1, 0.05, key=form.widget("beta"), **closeness)
-    seed = columns[3].number_input("Seed", 0, 2**32 - 1, 0, key=form.widget("seed"), **allowed)
+    steps = columns[0].number_input("Steps", 1, 10_000, usual["steps"], key=form.widget("steps"), **allowed)
+    rate = columns[1].number_input(
+        "Learning rate", 1e-7, 0.1, usual["learning_rate"], 1e-5, "%.6f", key=form.widget("rate"), **allowed
+    )
+    beta = columns[2].number_input("Beta", 0.01, 5.0, usual["beta"], 0.05, key=form.widget("beta"), **closeness)
+    seed = columns[3].number_input("Seed", 0, 2**31 - 1, usual["seed"], key=form.widget("seed"), **allowed)
     return {"steps": steps, "learning_rate": rate, "beta": beta, "seed": seed}
 
 

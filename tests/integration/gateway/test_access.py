@@ -97,7 +97,8 @@ async def test_the_actor_is_the_tokens_whatever_the_request_says(gateway: Gatewa
         answer = await operator.post("/v1/datasets", json={"filter": {}, **claims})
         assert answer.status_code == 422
         assert gateway.core.store.head() == head
-        answer = await operator.post("/v1/datasets?actor=root", json={}, headers={"X-Actor": "root", "X-User": "root"})
+        assert (await operator.post("/v1/datasets?actor=root", json={})).status_code == 422
+        answer = await operator.post("/v1/datasets", json={}, headers={"X-Actor": "root", "X-User": "root"})
         assert answer.status_code == 202
     (recorded,) = gateway.core.store.read(after=head)
     assert (recorded.envelope.actor.subject, recorded.envelope.actor.kind) == ("operator", ActorKind.HUMAN)
@@ -122,6 +123,14 @@ async def test_a_browser_opens_the_documents_with_the_token_as_password_and_noth
         assert (await browser.get("/openapi.json")).status_code == 200
         assert (await browser.get("/v1/me")).status_code == 401
         assert (await browser.get("/docs", headers={"Authorization": "Basic ???"})).status_code == 401
+
+
+async def test_a_browser_without_a_token_is_told_how_to_sign_in(gateway: Gateway) -> None:
+    async with gateway.client(None) as browser:
+        answer = await browser.get("/docs", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+    assert "any name will do, and the password is the token" in answer.text
 
 
 async def test_me_says_whom_the_token_stands_for(gateway: Gateway) -> None:

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from adapters.policy_checkpoints import PolicyCheckpoints
 from domain.access import Role
 from domain.catalogue import EVENT_TYPES
+from domain.training import TrainingConfig
 from gateway.auth import OPEN_PATHS
 from gateway.requests import MAX_POSITION
 from projections import checkpoints
@@ -114,6 +115,17 @@ async def test_the_document_is_complete(library: Gateway) -> None:
             assert operation["description"], f"{method} {path} says nothing of itself"
             assert path in OPEN_PATHS or (operation["security"] and operation["x-required-role"]), path
             assert "HTTPValidationError" not in str(operation["responses"])
+
+
+async def test_the_document_gives_the_defaults_that_the_console_begins_with(library: Gateway) -> None:
+    fields = (await openapi(library))["components"]["schemas"]["TrainingConfig"]["properties"]
+    usual = TrainingConfig()
+    assert {name: fields[name]["default"] for name in ("steps", "learning_rate", "beta", "seed")} == {
+        "steps": usual.steps,
+        "learning_rate": usual.learning_rate,
+        "beta": usual.beta,
+        "seed": usual.seed,
+    }
 
 
 async def test_every_event_of_the_story_is_as_asyncapi_says(library: Gateway) -> None:

@@ -12,7 +12,10 @@ PROBLEM = {
     "title": "Unprocessable Entity",
     "status": 422,
     "detail": "the request is not valid",
-    "errors": [{"pointer": "/task/turns", "detail": "a task needs a turn"}],
+    "errors": [
+        {"pointer": "/task/turns", "detail": "a task needs a turn"},
+        {"parameter": "limit", "detail": "must be at least 1"},
+    ],
 }
 
 
@@ -68,7 +71,18 @@ def test_a_refusal_says_what_is_wrong_and_where(gateway, api):
         api.one("workflows", "1")
     assert refused.value.status == 422
     assert str(refused.value) == "the request is not valid"
-    assert [(fault.pointer, fault.detail) for fault in refused.value.faults] == [("/task/turns", "a task needs a turn")]
+    assert [(fault.place, fault.detail) for fault in refused.value.faults] == [
+        ("/task/turns", "a task needs a turn"),
+        ("limit", "must be at least 1"),
+    ]
+
+
+def test_a_forms_defaults_are_those_of_the_api_and_are_asked_for_once(gateway, api):
+    fields = {"steps": {"type": "integer", "default": 24}, "alias": {"type": "string"}}
+    gateway.answers_with({"components": {"schemas": {"TrainingConfig": {"properties": fields}}}})
+    assert api.defaults("TrainingConfig") == api.defaults("TrainingConfig") == {"steps": 24}
+    (request,) = gateway.requests
+    assert request.path == "/openapi.json"
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, TokenRefused), (503, Unavailable), (502, Unavailable)])
