@@ -65,7 +65,7 @@ def _list(run: str | None) -> None:
         "State",
         list(STATES),
         format_func=STATES.__getitem__,
-        default="all",
+        default="waiting",
         required=True,
         key="state",
         bind="query-params",
@@ -84,7 +84,7 @@ def _list(run: str | None) -> None:
         "proposed_at": when("Proposed"),
     }
     items = [pair | {"question": pair["prompt"][-1]["content"]} for pair in pairs.items]
-    empty = "No pair here. Pairs follow from the ballots of a run: start one under Runs."
+    empty = "No such pair. Pairs follow from the ballots of a run: start one under Runs."
     if chosen := table(items, columns, "preference_id", empty):
         open_here(pair=chosen["preference_id"], **({"run": run} if run else {}))
     pager(pairs)

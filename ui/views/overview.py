@@ -20,7 +20,8 @@ def page() -> None:
     )
     live(_loop, going=True)
     st.subheader("Health")
-    live(_health, going=True)
+    with st.spinner("Trying every part…"):
+        live(_health, going=True)
 
 
 def _loop() -> bool:
