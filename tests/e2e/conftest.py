@@ -26,7 +26,7 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def caravan() -> Iterator[LivingCaravan]:
     with living_caravan() as running:
         yield running
