@@ -133,7 +133,7 @@ async def test_a_client_that_does_not_read_is_closed_with_a_code_that_says_so(
 ) -> None:
     monkeypatch.setattr(tail, "QUEUE", 5)
     monkeypatch.setattr(streams, "SEND_SECONDS", 1.0)
-    async with listening(gateway, address, max_queue=1, ping_interval=None) as socket:
+    async with listening(gateway, address, max_queue=1, max_size=None, ping_interval=None) as socket:
         socket.transport.pause_reading()
         await asyncio.sleep(0.3)
         big = story.preference("big")
