@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid5
 
 from loguru import logger
 
 from commands.policies.held_training import HeldTraining
+from commands.policies.intake import Intake
 from commands.policies.patience import Patience, StoreUnavailable
 from commands.training import StartTraining
 from domain.errors import AlreadyDone, VersionConflict
@@ -23,7 +23,6 @@ from domain.ports import EventLog, Execute, Trainer, Workers
 from domain.training import TrainingCancelled, TrainingFailed, TrainingJob, TrainingRun
 
 ENDINGS = (TrainingRun.Completed, TrainingRun.Failed, TrainingRun.Cancelled)
-POLL_SECONDS = 0.5
 PUT_BACK_SECONDS = 1.0
 
 
@@ -50,31 +49,16 @@ class RunTraining:
         self._worker = worker
         self._actor = actor
         self._patiently = patiently
-        self._waiting: asyncio.Queue[UUID] = asyncio.Queue()
-        self._known: set[UUID] = set()
+        self._intake = Intake(PUT_BACK_SECONDS)
 
     def offer(self, run: UUID) -> None:
         """News or the sweep found that run. To be called on the event loop; a run that waits already is ignored."""
-        if run not in self._known:
-            self._known.add(run)
-            self._waiting.put_nowait(run)
+        self._intake.offer(run)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. The training under way then keeps its checkpoint, for whoever takes it over."""
-        while not stop.is_set():
-            with suppress(TimeoutError):
-                run = await asyncio.wait_for(self._waiting.get(), POLL_SECONDS)
-                await self._train_or_put_back(run, stop)
-
-    async def _train_or_put_back(self, run: UUID, stop: asyncio.Event) -> None:
-        try:
-            await asyncio.to_thread(self.train, run, stop.is_set)
-        except Exception:
-            logger.exception("training run {} is put back, and tried again after those that wait", run)
-            await asyncio.sleep(PUT_BACK_SECONDS)
-            self._waiting.put_nowait(run)
-        else:
-            self._known.discard(run)
+        async for run in self._intake.offered(stop):
+            await self._intake.handled(run, lambda run: asyncio.to_thread(self.train, run, stop.is_set))
 
     def train(self, run: UUID, stopping: Callable[[], bool]) -> None:
         """Trains to the end, unless the run is over or another living trainer has it. Blocks. What the trainer keeps of

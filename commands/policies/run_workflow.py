@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from uuid import UUID, uuid5
 
 from loguru import logger
 
 from commands.policies.held_run import HeldRun
+from commands.policies.intake import Intake
 from commands.policies.kinds import Kind
 from commands.policies.patience import Patience, StoreUnavailable
 from commands.workflows import StartWorkflow
@@ -20,7 +20,6 @@ from domain.roster import AgentSpec
 from domain.workflow import CastMember, Workflow
 
 ENDINGS = (Workflow.Completed, Workflow.Failed, Workflow.Stopped)
-POLL_SECONDS = 0.5
 PUT_BACK_SECONDS = 5.0
 
 
@@ -53,24 +52,19 @@ class RunWorkflow:
         self._actor = actor
         self._slots = slots
         self._patiently = patiently
-        self._waiting: asyncio.Queue[UUID] = asyncio.Queue()
-        self._known: set[UUID] = set()
+        self._intake = Intake(PUT_BACK_SECONDS)
 
     def offer(self, run: UUID) -> None:
         """News or the sweep found that run. To be called on the event loop; a run known already is ignored."""
-        if run not in self._known:
-            self._known.add(run)
-            self._waiting.put_nowait(run)
+        self._intake.offer(run)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. The runs under way are then left, as they are recorded, to whoever takes them over."""
         playing: set[asyncio.Task[None]] = set()
-        while not stop.is_set():
-            with suppress(TimeoutError):
-                run = await asyncio.wait_for(self._waiting.get(), POLL_SECONDS)
-                task = asyncio.create_task(self._play_or_put_back(run))
-                playing.add(task)
-                task.add_done_callback(playing.discard)
+        async for run in self._intake.offered(stop):
+            task = asyncio.create_task(self._in_a_slot(run))
+            playing.add(task)
+            task.add_done_callback(playing.discard)
         for task in playing:
             task.cancel()
         await asyncio.gather(*playing, return_exceptions=True)
@@ -93,16 +87,9 @@ class RunWorkflow:
                     except (LeaseLost, AlreadyDone) as lost:
                         logger.info("run {} ends here: {}", run, lost)
 
-    async def _play_or_put_back(self, run: UUID) -> None:
+    async def _in_a_slot(self, run: UUID) -> None:
         async with self._slots:
-            try:
-                await self.play(run)
-            except Exception:
-                logger.exception("run {} is put back, and tried again after those that wait", run)
-                await asyncio.sleep(PUT_BACK_SECONDS)
-                self._waiting.put_nowait(run)
-            else:
-                self._known.discard(run)
+            await self._intake.handled(run, self.play)
 
     async def _play(self, held: HeldRun, requested: Workflow.Requested, cast: Sequence[CastMember]) -> None:
         try:
