@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from domain.training import TrainingConfig
+from domain.training_config import TrainingConfig
 
 PASSPORT_FILE = "passport.json"
 MODEL_CARD_FILE = "README.md"

@@ -10,7 +10,8 @@ from domain.dataset import Dataset
 from domain.errors import AlreadyDone, Invalid
 from domain.lora_adapter import LoraAdapter, Passport, adapter_id, adapter_name
 from domain.ports import Session, Written
-from domain.training import Progress, TrainedAdapter, TrainingConfig, TrainingRun
+from domain.training import Progress, TrainedAdapter, TrainingRun
+from domain.training_config import TrainingConfig
 
 
 @dataclass(frozen=True, slots=True)

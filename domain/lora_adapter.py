@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
 from domain.errors import AlreadyDone, Invalid
-from domain.training import TrainingConfig
+from domain.training_config import TrainingConfig
 
 _NAMESPACE = UUID("6b0a4f5c-5d6b-5b8e-9d5a-2c9f4f6f7a11")
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")

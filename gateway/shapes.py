@@ -12,7 +12,7 @@ from domain.dataset import Filter
 from domain.lora_adapter import Passport
 from domain.model_call import Message, ToolCall
 from domain.roster import AgentSpec
-from domain.training import TrainingConfig
+from domain.training_config import TrainingConfig
 from domain.workflow import CastMember
 from projections import (
     agent_rosters,

@@ -15,7 +15,8 @@ from domain.model_call import Message, ModelCall, Usage
 from domain.preference import Completion, Lineage, Pair, Preference
 from domain.ranking import Ballot, Outcome
 from domain.roster import AgentSpec, ModelSpec
-from domain.training import Progress, TrainedAdapter, TrainingConfig, TrainingRun
+from domain.training import Progress, TrainedAdapter, TrainingRun
+from domain.training_config import TrainingConfig
 from domain.workflow import CastMember, Step, Task, Workflow, step_id
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

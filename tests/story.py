@@ -15,7 +15,8 @@ from domain.model_call import Message, ModelCall, ToolCall, Usage
 from domain.preference import Completion, Lineage, Pair, Preference, Verdict
 from domain.ranking import Ballot, Outcome
 from domain.roster import AgentRoster, AgentSpec, ModelSpec, Sampling
-from domain.training import Progress, TrainedAdapter, TrainingConfig, TrainingRun
+from domain.training import Progress, TrainedAdapter, TrainingRun
+from domain.training_config import TrainingConfig
 from domain.workflow import CastMember, Step, Task, Workflow, step_id
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)

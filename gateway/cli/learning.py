@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from domain.preference import Verdict
-from domain.training import TrainingConfig
+from domain.training_config import TrainingConfig
 from gateway.cli.client import Api, ApiError, Json, open_api
 from gateway.cli.follow import patiently
 from gateway.cli.output import AsJson, console, errors, plain_errors, show

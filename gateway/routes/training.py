@@ -14,7 +14,8 @@ from pydantic import Field
 from commands.training import CancelTraining, RequestTraining
 from domain.access import Role
 from domain.ports import Written
-from domain.training import TrainingConfig, TrainingState
+from domain.training import TrainingState
+from domain.training_config import TrainingConfig
 from gateway.auth import needs
 from gateway.errors import responses
 from gateway.requests import (

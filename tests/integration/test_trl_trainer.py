@@ -17,14 +17,8 @@ import pytest
 from adapters.artifacts import ADAPTER_WEIGHTS, DatasetFolder, PublishedAdapters, sha256_of
 from adapters.lora_passport import read_passport
 from adapters.trl_trainer import TrlTrainer
-from domain.training import (
-    Progress,
-    TrainedAdapter,
-    TrainingCancelled,
-    TrainingConfig,
-    TrainingFailed,
-    TrainingJob,
-)
+from domain.training import Progress, TrainedAdapter, TrainingCancelled, TrainingFailed, TrainingJob
+from domain.training_config import TrainingConfig
 from tests.integration.processes import eventually, kill_9, lives
 
 CONFIG = TrainingConfig(steps=6, batch_size=2, learning_rate=5e-3, lora_dropout=0.1, max_length=64, max_pairs=5, seed=7)

@@ -6,7 +6,7 @@ from uuid import UUID
 import yaml
 
 from adapters.lora_passport import Metrics, Passport, model_card, read_passport
-from domain.training import TrainingConfig
+from domain.training_config import TrainingConfig
 
 PASSPORT = Passport(
     adapter="team@1",

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from adapters.policy_checkpoints import PolicyCheckpoints
 from domain.access import Role
 from domain.catalogue import EVENT_TYPES
-from domain.training import TrainingConfig
+from domain.training_config import TrainingConfig
 from gateway.auth import OPEN_PATHS
 from gateway.requests import MAX_POSITION
 from projections import checkpoints

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import AlreadyDone, DomainError, Invalid, LeaseLost
-from domain.training import LOSSES, TrainingConfig, TrainingRun, TrainingState
+from domain.training import TrainingRun, TrainingState
+from domain.training_config import LOSSES, TrainingConfig
 from tests.builders import (
     NOW,
     a_progress,
