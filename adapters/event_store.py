@@ -161,9 +161,7 @@ class PostgresSession:
         events = [event for aggregate in aggregates for event in aggregate.collect_events()]
         if not events:
             written = Written(first.id, first.version, self.head())
-            if (
-                self.envelope.fingerprint is not None
-            ):  # a client's, who may send it again when it would change something
+            if self.envelope.fingerprint is not None:  # a client may send it again when it would change something
                 self._store.keep_outcome(self.envelope, written)
             return written
         try:

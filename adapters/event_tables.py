@@ -67,7 +67,8 @@ COMMAND_OUTCOMES = Table(
     Column("version", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
 )
-"""What clients' commands that changed nothing were answered. Those that wrote events are known by them."""
+"""What clients' commands were answered, kept in the transaction of their events: the key alone decides who was first,
+be it that the command changed something or not. Commands of policies are known by their events."""
 
 EVENT_SALTS = Table(
     "event_salts",

@@ -165,6 +165,22 @@ def test_a_command_that_changed_nothing_is_remembered_under_its_clients_key(stor
         bus.execute(revise, replace(envelope, fingerprint=b"another body"))
 
 
+@pytest.mark.parametrize("decided_first", [True, False])
+def test_of_two_requests_under_one_key_only_the_first_has_an_effect_though_they_decide_differently(
+    store: PostgresEventStore, decided_first: bool
+) -> None:
+    saved = a_preference()
+    store.session(an_envelope()).save(saved)
+    envelope = an_envelope(uuid4(), b"body")
+    no_op, deciding = (store.session(envelope).get(Preference, saved.id) for _ in range(2))
+    deciding.annotate(Verdict.FLIPPED, "", at=NOW)
+    first, second = (deciding, no_op) if decided_first else (no_op, deciding)
+    store.session(envelope).save(first)
+    with pytest.raises(ConcurrentWrite):
+        store.session(envelope).save(second)
+    assert len(names(store)) == (2 if decided_first else 1)
+
+
 def test_a_policys_command_that_changed_nothing_leaves_no_trace(store: PostgresEventStore) -> None:
     bus, envelope = a_bus(store), an_envelope(uuid4())
     preference = bus.execute(PROPOSE, an_envelope()).id
