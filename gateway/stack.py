@@ -21,15 +21,20 @@ from gateway.settings import Settings
 MODEL_KEY = "model-key"
 
 SERVERS = frozenset({"DATABASE_URL", "NATS_URL"})
-SECLUDED = {
+WITHHELD = {
     "ui": SERVERS | {"CARAVAN_MODEL_KEY"},
     "model-server": SERVERS,
     "prepare-model": SERVERS,
 }
-"""The processes that inherit only what is harmless, and what they are not told besides."""
+"""What the processes that face people or a model's text are not told."""
+
+KEYHOLDER = "worker"
+"""Calls the endpoints that agents.yaml names, and any variable may hold the key of one: it inherits them all."""
 
 HARMLESS = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"})
 HARMLESS_PREFIXES = ("PYTHON", "LC_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "STREAMLIT_", "COVERAGE_")
+LIBPQ_PREFIX = "PG"
+"""libpq's own settings, e.g. PGSSLROOTCERT and PGPASSWORD, go with DATABASE_URL."""
 
 
 def prepare_home(settings: Settings) -> Path:
@@ -135,24 +140,25 @@ def _child(
 
 
 def environment(settings: Settings, name: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """What the process of that name is told. Those that face people or a model's text learn no secret that they do not
-    need: neither the servers' addresses, which hold passwords, nor what else lies in the `inherited` environment."""
-    secluded = name in SECLUDED
+    """What the process of that name is told: the settings, the servers' addresses, which hold passwords, where it needs
+    them, and of the `inherited` environment what is harmless. Nobody gets the caller's own token."""
+    withheld = WITHHELD.get(name, frozenset()) | {"CARAVAN_TOKEN"}
     given = settings.model_dump(mode="json", exclude_none=True, exclude={"database_url", "nats_url", "token"})
     told = {
-        **{variable: value for variable, value in inherited.items() if not secluded or _is_harmless(variable)},
+        **{variable: value for variable, value in inherited.items() if _inherits(name, variable)},
         **{f"CARAVAN_{name.upper()}": str(value) for name, value in given.items()},
         "DATABASE_URL": str(settings.database_url),
         "NATS_URL": str(settings.nats_url),
         "PYTHONUNBUFFERED": "1",
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait steal the cores from the other processes
     }
-    withheld = SECLUDED.get(name, frozenset()) | {"CARAVAN_TOKEN"}
     return {variable: value for variable, value in told.items() if variable not in withheld}
 
 
-def _is_harmless(variable: str) -> bool:
-    return variable in HARMLESS or variable.startswith(HARMLESS_PREFIXES)
+def _inherits(name: str, variable: str) -> bool:
+    if variable.startswith(LIBPQ_PREFIX):
+        return name not in WITHHELD
+    return name == KEYHOLDER or variable in HARMLESS or variable.startswith(HARMLESS_PREFIXES)
 
 
 def _model_key(home: Path) -> str:

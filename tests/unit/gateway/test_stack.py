@@ -19,7 +19,9 @@ INHERITED = {
     "CARAVAN_MODEL_KEY": "key",
     "DATABASE_URL": "postgresql://u:p@db/x",
     "NATS_URL": "nats://t@nats:4222",
+    "PGPASSWORD": "p",
 }
+DATABASE = {"DATABASE_URL", "PGPASSWORD"}
 
 
 def secrets_of(name: str) -> set[str]:
@@ -36,7 +38,12 @@ def test_the_models_server_learns_its_own_key_alone(name: str) -> None:
 
 
 def test_the_worker_learns_its_servers_and_its_agents_keys_but_nobodys_token() -> None:
-    assert secrets_of("worker") == {"DATABASE_URL", "NATS_URL", "CARAVAN_MODEL_KEY", "OPENAI_API_KEY"}
+    assert secrets_of("worker") == {*DATABASE, "NATS_URL", "CARAVAN_MODEL_KEY", "OPENAI_API_KEY"}
+
+
+@pytest.mark.parametrize("name", ["migrate", "gateway", "projectors", "trainer"])
+def test_the_others_learn_their_servers_and_no_agents_key(name: str) -> None:
+    assert secrets_of(name) == {*DATABASE, "NATS_URL", "CARAVAN_MODEL_KEY"}
 
 
 def test_every_process_is_told_its_settings() -> None:
