@@ -103,7 +103,7 @@ def _tell(api: Api, tasks: list[dict[str, Any]], began: float) -> Story:
 
     console.rule("[bold]4 of 6 · the pairs as of now become a dataset")
     dataset = build_dataset(api, position=position)
-    console.print(f"{dataset['pairs']} pairs as of position {dataset['position']}, sha256 {dataset['sha256']}")
+    console.print(f"{dataset['pairs']} pairs as of position {dataset['as_of']}, sha256 {dataset['sha256']}")
 
     console.rule("[bold]5 of 6 · DPO trains a LoRA adapter on them")
     training = start_training(api, dataset["dataset_id"], ALIAS, {})

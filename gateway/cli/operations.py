@@ -27,6 +27,7 @@ app.add_typer(agents, name="agents")
 app.add_typer(projections, name="projections")
 
 YAML = "application/yaml"
+ReadableFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
 
 
 @app.command()
@@ -71,7 +72,7 @@ def show_agents(revision: int | None = None) -> None:
 
 
 @agents.command("validate")
-def validate_agents(file: Path) -> None:
+def validate_agents(file: ReadableFile) -> None:
     """Say what is wrong with a file, without making it a revision."""
     with plain_errors():
         names = [agent.name for agent in AgentsYaml().parse(file.read_text(encoding="utf-8"))]
@@ -79,7 +80,9 @@ def validate_agents(file: Path) -> None:
 
 
 @agents.command("apply")
-def apply_agents(file: Path, reason: Annotated[str, typer.Option(help="Why; it is kept.", prompt=True)]) -> None:
+def apply_agents(
+    file: ReadableFile, reason: Annotated[str, typer.Option(help="Why; it is kept.", prompt=True)]
+) -> None:
     """Make this file the next revision of agents.yaml, unless it is the same."""
     with plain_errors():
         api = open_api(Settings())

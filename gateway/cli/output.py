@@ -47,6 +47,9 @@ def plain_errors() -> Iterator[None]:
     except (ApiError, EmbeddedError, DomainError, ConnectionError, FileNotFoundError, PermissionError) as error:
         errors.print(f"[red]✗[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(REFUSED) from error
+    except UnicodeDecodeError as error:
+        errors.print(f"[red]✗[/] the file is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}")
+        raise typer.Exit(REFUSED) from error
     except ValidationError as error:
         for problem in error.errors():
             where = ".".join(str(part) for part in problem["loc"])

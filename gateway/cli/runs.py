@@ -29,7 +29,11 @@ def run(
     task: Annotated[str | None, typer.Argument(help="The task, as one turn.")] = None,
     tasks: Annotated[
         Path | None,
-        typer.Option(help='A JSON Lines file of tasks, each {"turns": [...], "ref": ..., "category": ...}.'),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help='A JSON Lines file of tasks, each {"turns": [...], "ref": ..., "category": ...}.',
+        ),
     ] = None,
     kind: str = "mutual_ranking",
     agent: Annotated[list[str] | None, typer.Option(help="Only these agents; may be repeated.")] = None,
@@ -99,7 +103,7 @@ def logs(
 def read_tasks(file: Path) -> list[dict[str, Any]]:
     """The tasks of a JSON Lines file; `question_id` or the line number serves as `ref`. Raises ApiError."""
     found = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
             continue
         try:

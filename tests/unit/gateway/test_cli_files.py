@@ -1,0 +1,29 @@
+"""Files that the command line is given: what is wrong with one is said in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import app
+
+
+def said(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, words, env={"TERM": "dumb", "COLUMNS": "200"})
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("command", [["agents", "validate"], ["agents", "apply"], ["run", "--tasks"]])
+def test_a_file_that_is_not_there_is_a_mistake_in_the_command_line(command: list[str], tmp_path: Path) -> None:
+    code, output = said(*command, str(tmp_path / "nothing"))
+    assert code == 2
+    assert "does not exist" in output
+
+
+def test_a_file_that_is_no_text_is_told_with_the_byte(tmp_path: Path) -> None:
+    file = tmp_path / "agents.yaml"
+    file.write_bytes(b"agents:\n\xff")
+    code, output = said("agents", "validate", str(file))
+    assert (code, output.strip()) == (1, "✗ the file is not UTF-8 text: byte 8 is 0xff")
