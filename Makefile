@@ -28,6 +28,10 @@ test: setup lint types  ## style, types, architecture, and all tests with their 
 acceptance: setup  ## the 80 MT-Bench tasks while every process is killed once (CARAVAN_TEST_DATA names the inputs)
 	$(BIN)/python -m tests.acceptance
 
+.PHONY: bench
+bench: setup  ## the benchmarks, side by side with their peers (.bench/latest.json)
+	$(BIN)/python -m tests.bench
+
 .PHONY: lint
 lint: setup  ## style and architecture
 	$(BIN)/ruff check .

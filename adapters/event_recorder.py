@@ -1,38 +1,50 @@
-"""The library's Postgres recorder with an envelope around every event.
+"""The library's Postgres recorder, with an envelope around every event, and with group commit.
 
 Positions are in commit order because the library's `LOCK TABLE ... IN EXCLUSIVE MODE` stays on: a transaction takes its
-positions and commits before the next one takes any. `POSTGRES_ENABLE_DB_FUNCTIONS` would skip that lock, and readers
-would then miss events for good; so we refuse it.
+positions and commits before the next one takes any, be it of this process or of another. `POSTGRES_ENABLE_DB_FUNCTIONS`
+would skip that lock, and readers would then miss events for good; so we refuse it.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
-from hashlib import sha256
+from collections.abc import Callable, Sequence
 from typing import Any, cast
-from uuid import UUID
 
-from eventsourcing.persistence import InfrastructureFactory, StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
+import psycopg
+from eventsourcing.persistence import (
+    DataError,
+    InfrastructureFactory,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    StoredEvent,
+)
+from eventsourcing.postgres import (
+    PostgresApplicationRecorder,
+    PostgresDatastore,
+    PostgresFactory,
+    PostgresProcessRecorder,
+)
+from eventsourcing.utils import retry
 from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL
 
-from domain.catalogue import EVENT_TYPES, schema_version
-from domain.events import Envelope, event_id
+from adapters.event_rows import Positions, Save, answer, columns, insert_answers, insert_events, rows
+from adapters.group_commit import GroupCommit
+from adapters.held_connection import HeldConnection
+from domain.events import Envelope
 
-SALT_BYTES = 16
-SENT_AT_ONCE = 4096
-"""How many bytes a socket's buffer surely takes. At `Pipeline.sync`, psycopg waits for answers without sending the rest
-of a statement that the buffer did not take: for ever, and with the table locked."""
 POOL = {
     "POSTGRES_POOL_SIZE": "2",
     "POSTGRES_MAX_OVERFLOW": "14",
     "POSTGRES_MAX_WAITING": "200",
     "POSTGRES_CONNECT_TIMEOUT": "5",
+    "POSTGRES_LOCK_TIMEOUT": "10",
+    "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "5",
 }
+"""In seconds. A writer that hangs between two statements loses its connection, and the lock that others wait for."""
 
 
 class UnsafePositions(ValueError):
@@ -46,92 +58,109 @@ class UnsafePositions(ValueError):
 
 
 class EnvelopeRecorder(PostgresApplicationRecorder):
-    """Stores what `insert_events(..., envelope=...)` says of the events in the same row; bare events without one."""
+    """Stores what `insert_events(..., envelope=...)` says of the events in the same row; bare events without one.
+    Threads and event loops may share it. `close` it when done."""
 
-    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
+    def __init__(self, datastore: PostgresDatastore, **names: Any) -> None:
         if datastore.enable_db_functions:
             raise UnsafePositions
-        super().__init__(datastore, events_table_name=events_table_name)
-        schema = Identifier(datastore.schema)
-        self._insert_enveloped = SQL(
-            "INSERT INTO {schema}.{table} ("
-            " originator_id, originator_version, topic, state, event_id, schema_version, commitment, command_index,"
-            " command_id, fingerprint, actor_subject, actor_kind, correlation_id, causation_id, traceparent, project,"
-            " data_subjects)"
-            " SELECT e.*, %s, %s, %s, %s, %s, %s, %s, %s, %s"
-            " FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bytea[], %s::uuid[], %s::int[], %s::bytea[],"
-            " %s::smallint[]) AS e"
-            " RETURNING notification_id"
-        ).format(schema=schema, table=Identifier(self.events_table_name))
-        self._insert_answered = SQL(
-            "WITH written AS ({insert}), answered AS ("
-            " INSERT INTO {schema}.command_outcomes (command_id, fingerprint, aggregate_id, version, position)"
-            " SELECT %s, %s, %s, %s, max(notification_id) FROM written)"
-            " SELECT notification_id FROM written"
-        ).format(schema=schema, insert=self._insert_enveloped)
-        self._insert_salts = SQL(
-            "INSERT INTO {schema}.event_salts (originator_id, originator_version, salt)"
-            " SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[])"
-        ).format(schema=schema)
+        super().__init__(datastore, **names)
+        self._begin = SQL("; ").join([SQL("BEGIN"), *cast(Sequence[SQL], self.lock_table_statements)])
+        self._insert_events_together = insert_events(datastore.schema, self.events_table_name)
+        self._insert_answers = insert_answers(datastore.schema)
+        self._connection = HeldConnection(datastore)
+        self._commits = GroupCommit[Save, Positions](self._commit, size=lambda save: save.bytes)
+
+    @property
+    def waiting(self) -> int:
+        """How many saves wait to be written."""
+        return self._commits.waiting
+
+    def close(self) -> None:
+        """Writes what waits, and takes no more."""
+        self._commits.close()
+        self._connection.close()
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], *, envelope: Envelope | None = None, **kwargs: Any
-    ) -> Sequence[int] | None:
-        """Returns the positions. Raises the library's IntegrityError when somebody wrote those versions, or that
-        command, first."""
-        if envelope is not None:
-            salts = [secrets.token_bytes(SALT_BYTES) for _ in stored_events]
-            kwargs |= {"envelope": envelope, "salts": salts}
-        positions: Sequence[int] | None = super().insert_events(stored_events, **kwargs)
+    ) -> Positions:
+        """Returns the positions, once they are committed. Raises the library's IntegrityError when somebody wrote those
+        versions, or that command, first."""
+        return self._commits.save(Save(stored_events, envelope, self._also(**kwargs)))
+
+    async def insert_events_async(
+        self, stored_events: Sequence[StoredEvent], *, envelope: Envelope | None = None, **kwargs: Any
+    ) -> Positions:
+        """The same for the tasks of an event loop."""
+        return await self._commits.save_async(Save(stored_events, envelope, self._also(**kwargs)))
+
+    def _also(self, **kwargs: Any) -> Callable[[Cursor[DictRow]], None] | None:
+        """What else is to be done in the transaction of a save."""
+        return None
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def _commit(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
+        """All of them together; one by one only where the database refuses something in them.
+
+        Like the library's own recorder it tries again after an outage. If the outage hid that a group was committed,
+        its saves then conflict with themselves: whoever gave them a command id can tell.
+        """
+        try:
+            with self._connection as connection, connection.cursor() as cursor:
+                cursor.execute(self._begin)
+                positions = self._write(cursor, saves)
+                cursor.execute("COMMIT")
+        except (IntegrityError, DataError) as refused:
+            return [refused] if len(saves) == 1 else self._commit_apart(saves)
         return positions
 
-    def _insert_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
-        if salts := kwargs.get("salts"):
-            ids = [event.originator_id for event in stored_events]
-            versions = [event.originator_version for event in stored_events]
-            curs.execute(self._insert_salts, (ids, versions, salts), prepare=True)
+    def _commit_apart(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
+        """One transaction all the same, with a savepoint for each save: one that is refused fails alone."""
+        outcomes: list[Positions | Exception] = []
+        with self._connection as connection, connection.cursor() as cursor:
+            cursor.execute(self._begin)
+            for save in saves:
+                try:
+                    with connection.transaction():
+                        outcomes += self._write(cursor, [save])
+                except (psycopg.IntegrityError, IntegrityError) as refused:
+                    outcomes.append(IntegrityError(str(refused)))
+                except psycopg.DataError as refused:
+                    outcomes.append(DataError(str(refused)))
+            cursor.execute("COMMIT")
+        return outcomes
 
-    def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
-        envelope: Envelope | None = kwargs.get("envelope")
-        if envelope is None:
-            super()._insert_stored_events(curs, stored_events)
-            return
-        self._lock_table(curs)
-        shared = (
-            envelope.command_id,
-            envelope.fingerprint,
-            envelope.actor.subject,
-            envelope.actor.kind.value,
-            envelope.correlation_id,
-            envelope.causation_id,
-            envelope.traceparent,
-            envelope.project,
-            list(envelope.data_subjects),
-        )
-        own = zip(*map(_columns, stored_events, kwargs["salts"], range(len(stored_events))), strict=True)
-        values = (*shared, *map(list, own))
-        if envelope.fingerprint is None:
-            curs.execute(self._insert_enveloped, values, prepare=True)
-        else:
-            answer = (envelope.command_id, envelope.fingerprint, *_first_aggregate(stored_events))
-            curs.execute(self._insert_answered, (*values, *answer), prepare=True)
-        if sum(len(event.state) for event in stored_events) > SENT_AT_ONCE:
-            curs.scroll(0)  # waits for the result, and so for the last byte to be sent
+    def _write(self, cursor: Cursor[DictRow], saves: Sequence[Save]) -> list[Positions]:
+        """The positions of each save. They rise with the rows, since one INSERT draws them row by row."""
+        given = [row for save in saves for row in rows(save)]
+        taken: list[int] = []
+        if given:
+            cursor.execute(self._insert_events_together, columns(given), prepare=True)
+            taken = [row["notification_id"] for row in cursor.fetchall()]
+        rest = iter(taken)
+        positions = [[next(rest) for _ in save.events] for save in saves]
+        answers = [told for each in zip(saves, positions, strict=True) if (told := answer(*each))]
+        if answers:
+            cursor.execute(self._insert_answers, columns(answers), prepare=True)
+        for save in saves:
+            if save.also:
+                save.also(cursor)
+        return positions
 
-    def _fetch_ids_after_insert_events(
-        self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any
-    ) -> Sequence[int]:
-        """The positions. The library's own method takes them from an INSERT alone, not from a SELECT around it."""
-        return [row["notification_id"] for row in curs.fetchall()]
 
-    def _notify_channel(self, curs: Cursor[DictRow]) -> None:
-        """No NOTIFY: it takes a global lock at commit, and the relay polls."""
+class EnvelopeProcessRecorder(EnvelopeRecorder, PostgresProcessRecorder):
+    """The same, and keeps what was processed in the transaction of what came of it."""
+
+    def _also(self, **kwargs: Any) -> Callable[[Cursor[DictRow]], None] | None:
+        tracking = kwargs.get("tracking")
+        return (lambda cursor: self._insert_tracking(cursor, tracking)) if tracking else None
 
 
 class EnvelopeFactory(PostgresFactory):
     """What `PERSISTENCE_MODULE=adapters.event_recorder:EnvelopeFactory` chooses."""
 
     application_recorder_class = EnvelopeRecorder
+    process_recorder_class = EnvelopeProcessRecorder
 
 
 def open_factory(database_url: str) -> EnvelopeFactory:
@@ -154,19 +183,3 @@ def open_factory(database_url: str) -> EnvelopeFactory:
     factory = cast(EnvelopeFactory, constructed)
     factory.datastore.pool.kwargs |= conninfo  # type: ignore[operator]
     return factory
-
-
-def _first_aggregate(stored_events: Sequence[StoredEvent]) -> tuple[UUID, int]:
-    """Its id, and its version after these events."""
-    first = cast(UUID, stored_events[0].originator_id)
-    return first, max(event.originator_version for event in stored_events if event.originator_id == first)
-
-
-def _columns(event: StoredEvent, salt: bytes, index: int) -> tuple[object, ...]:
-    event_type = EVENT_TYPES.get(event.topic)
-    version = schema_version(event_type) if event_type else 1
-    id = event_id(cast(UUID, event.originator_id), event.originator_version)
-    commitment = sha256(salt + event.state).digest()
-    return (
-        event.originator_id, event.originator_version, event.topic, event.state, id, version, commitment, index,
-    )  # fmt: skip

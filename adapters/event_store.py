@@ -46,6 +46,7 @@ class PostgresEventStore:
         self._new_id = new_id
 
     def close(self) -> None:
+        self.recorder.close()
         self._factory.close()
 
     def session(self, envelope: Envelope) -> PostgresSession:

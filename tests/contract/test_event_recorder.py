@@ -6,51 +6,86 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.tests import persistence
 
 from adapters import schema
-from adapters.event_recorder import EnvelopeRecorder
-from adapters.event_store import PostgresEventStore
+from adapters.event_recorder import EnvelopeFactory, EnvelopeProcessRecorder, EnvelopeRecorder, open_factory
 
 
-class Recorder:
-    """What those tests ask for."""
+class Factory:
+    """A migrated database, and the factory for it."""
 
-    recorder: EnvelopeRecorder
-
-    def create_recorder(self) -> EnvelopeRecorder:
-        return self.recorder
+    factory: EnvelopeFactory
 
     def on(self, url: str) -> Iterator[None]:
         schema.upgrade(url)
-        with closing(PostgresEventStore(url)) as store:
-            self.recorder = store.recorder
+        with closing(open_factory(url)) as self.factory:
             yield
 
 
-class EmbeddedRecorder(Recorder):
+class Embedded(Factory):
     @pytest.fixture(autouse=True)
-    def _recorder(self, database: str) -> Iterator[None]:
+    def _factory(self, database: str) -> Iterator[None]:
         yield from self.on(database)
 
 
-class ExternalRecorder(Recorder):
+class External(Factory):
     @pytest.fixture(autouse=True)
-    def _recorder(self, external_database: str) -> Iterator[None]:
+    def _factory(self, external_database: str) -> Iterator[None]:
         yield from self.on(external_database)
 
 
-class TestOnEmbeddedPostgres(EmbeddedRecorder, persistence.ApplicationRecorderTestCase[EnvelopeRecorder]):
+class ApplicationRecorder(Factory):
+    def create_recorder(self) -> EnvelopeRecorder:
+        recorder = self.factory.application_recorder()
+        assert isinstance(recorder, EnvelopeRecorder)
+        return recorder
+
+
+class ProcessRecorder(Factory):
+    def create_recorder(self) -> EnvelopeProcessRecorder:
+        recorder = self.factory.process_recorder()
+        assert isinstance(recorder, EnvelopeProcessRecorder)
+        recorder.create_table()  # of the tracking: nothing of ours asks for it, so no migration makes it
+        return recorder
+
+
+class TrackingRecorder(Factory):
+    def create_recorder(self) -> PostgresTrackingRecorder:
+        recorder = self.factory.tracking_recorder()
+        assert isinstance(recorder, PostgresTrackingRecorder)
+        recorder.create_table()
+        return recorder
+
+
+class TestOnEmbedded(Embedded, ApplicationRecorder, persistence.ApplicationRecorderTestCase[EnvelopeRecorder]):
     pass
 
 
-class TestOnExternalPostgres(ExternalRecorder, persistence.ApplicationRecorderTestCase[EnvelopeRecorder]):
+class TestOnExternal(External, ApplicationRecorder, persistence.ApplicationRecorderTestCase[EnvelopeRecorder]):
     pass
 
 
-class TestPositionsOnEmbeddedPostgres(EmbeddedRecorder, persistence.NonInterleavingNotificationIDsBaseCase):
+class TestPositionsOnEmbedded(Embedded, ApplicationRecorder, persistence.NonInterleavingNotificationIDsBaseCase):
     pass
 
 
-class TestPositionsOnExternalPostgres(ExternalRecorder, persistence.NonInterleavingNotificationIDsBaseCase):
+class TestPositionsOnExternal(External, ApplicationRecorder, persistence.NonInterleavingNotificationIDsBaseCase):
+    pass
+
+
+class TestProcessingOnEmbedded(Embedded, ProcessRecorder, persistence.ProcessRecorderTestCase):
+    pass
+
+
+class TestProcessingOnExternal(External, ProcessRecorder, persistence.ProcessRecorderTestCase):
+    pass
+
+
+class TestTrackingOnEmbedded(Embedded, TrackingRecorder, persistence.TrackingRecorderTestCase):
+    pass
+
+
+class TestTrackingOnExternal(External, TrackingRecorder, persistence.TrackingRecorderTestCase):
     pass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,10 +16,12 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from eventsourcing.persistence import OperationalError
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.rows import dict_row
 
 from adapters import schema
+from adapters.event_json import PlainJsonMapper
 from adapters.event_recorder import EnvelopeRecorder, UnsafePositions
 from adapters.event_store import PostgresEventStore, utc_now
 from commands.bus import CommandBus
@@ -69,7 +73,7 @@ def test_an_event_is_read_back_with_its_envelope(store: PostgresEventStore) -> N
         causation_id=uuid4(),
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         project="atlas",
-        data_subjects=("ben", "cyd"),
+        data_subjects=("ben", 'cyd "the fox", \\{d\\}', "NULL", ""),
     )
     preference = a_preference()
     (event,) = preference.pending_events
@@ -137,6 +141,48 @@ def test_an_empty_store_ends_at_zero(store: PostgresEventStore) -> None:
     assert store.head() == 0
     assert list(store.read()) == list(store.history(an_id("nothing"))) == []
     assert store.outcome(an_id("no command")) is None
+
+
+# --- many writers
+
+
+def test_of_saves_that_are_committed_together_those_that_conflict_fail_alone(
+    store: PostgresEventStore, migrated: str
+) -> None:
+    contended = [a_preference("contended") for _ in range(4)]
+    others = [a_preference(f"{n}") for n in range(8)]
+    with psycopg.connect(migrated) as holder, ThreadPoolExecutor(12) as threads:
+        holder.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")  # meanwhile they all arrive
+        saves = [threads.submit(store.session(an_envelope()).save, one) for one in (*contended, *others)]
+        while store.recorder.waiting < len(saves) - 1:
+            time.sleep(0.01)
+        holder.commit()
+        errors = [save.exception() for save in saves]
+    assert [type(error) for error in errors if error] == [ConcurrentWrite] * 3
+    assert errors[4:] == [None] * 8
+    found = [recorded.position for recorded in store.read()]
+    assert sorted(save.result().position for save in saves if not save.exception()) == found
+    assert len(found) == 9
+
+
+def test_the_tasks_of_an_event_loop_write_together_too(store: PostgresEventStore) -> None:
+    mapper = PlainJsonMapper()
+
+    async def write(n: int) -> list[int]:
+        events = [mapper.to_stored_event(event) for event in a_preference(f"{n}").pending_events]
+        return await store.recorder.insert_events_async(events, envelope=an_envelope())
+
+    async def write_all() -> list[list[int]]:
+        return await asyncio.gather(*map(write, range(20)))
+
+    assert asyncio.run(write_all()) == [[recorded.position] for recorded in store.read()]
+
+
+def test_a_closed_store_says_so(migrated: str) -> None:
+    store = PostgresEventStore(migrated)
+    store.close()
+    with pytest.raises(OperationalError, match="closed"):
+        store.session(an_envelope()).save(a_preference())
 
 
 # --- one command, one effect

@@ -1,0 +1,77 @@
+"""`python -m tests.bench [NAME ...]`: runs the benchmarks, prints a table, and writes `.bench/latest.json`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+import psycopg
+from loguru import logger
+from rich.console import Console
+from rich.table import Table
+
+from adapters.embedded.postgres import EmbeddedPostgres
+from tests.bench import append
+from tests.bench.results import Result
+
+OUTPUT = Path(".bench/latest.json")
+BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
+    "append": lambda database: append.run(database(), database()),
+}
+
+
+def main() -> None:
+    """Runs those named on the command line, or all."""
+    logger.remove()
+    console = Console()
+    results = []
+    with _server() as database:
+        for name in sys.argv[1:] or BENCHMARKS:
+            for result in BENCHMARKS[name](database):
+                results.append(result)
+                console.print_json(json.dumps(result.as_json()), indent=None)
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
+    console.print(_table(results))
+
+
+@contextmanager
+def _server() -> Iterator[Callable[[], str]]:
+    """A throw-away PostgreSQL, as Caravan embeds it; each call gives an empty database."""
+    folder = Path(mkdtemp(prefix="caravan-bench-"))
+    try:
+        with EmbeddedPostgres(folder / "postgres", folder / "postgres.log") as server:
+            count = iter(range(1000))
+
+            def database() -> str:
+                name = f"bench_{next(count)}"
+                with psycopg.connect(server.url(), autocommit=True) as admin:
+                    admin.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+                return server.url(name)
+
+            yield database
+        shutil.rmtree(server.cluster.folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table(box=None, header_style="bold")
+    for column in ("benchmark", "parameters", "ours", "peer", "ratio", "unit", "p50 ms", "p99 ms"):
+        table.add_column(column)
+    for result in results:
+        parameters = ", ".join(f"{name} {value}" for name, value in result.parameters.items())
+        ratio = f"{result.ratio:.2f}" if result.ratio else ""
+        peer = f"{result.peer:,.0f} {result.peer_name}" if result.peer else ""
+        waits = [f"{result.latency[name]:.2f}" if name in result.latency else "" for name in ("p50", "p99")]
+        table.add_row(result.name, parameters, f"{result.ours:,.0f}", peer, ratio, result.unit, *waits)
+    return table
+
+
+if __name__ == "__main__":
+    main()
