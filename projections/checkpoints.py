@@ -58,6 +58,16 @@ def park(db: Connection, projector: str, position: int, topic: str | None, error
     db.execute(insert(PARKED_EVENTS).values(row).on_conflict_do_nothing())
 
 
-def unpark(db: Connection, projector: str) -> None:
-    """Forgets what was set aside, since it will be tried again."""
-    db.execute(delete(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector))
+def unpark(db: Connection, projector: str) -> int:
+    """Forgets what was set aside. Returns how many events that were."""
+    return db.execute(delete(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector)).rowcount
+
+
+def take_over(db: Connection, projector: str, shadow: str, position: int) -> int:
+    """The shadow's place and parked events are the projector's own from now on; both were claimed. Returns how many
+    events are parked."""
+    unpark(db, projector)
+    parked = update(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == shadow).values(projector=projector)
+    move(db, projector, position)
+    db.execute(delete(CHECKPOINTS).where(CHECKPOINTS.c.projector == shadow))
+    return db.execute(parked).rowcount

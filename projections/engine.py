@@ -36,11 +36,17 @@ def catch_up(engine: Engine, events: StoredEvents, projector: Projector, batch: 
     with engine.connect() as db:
         position = checkpoints.position(db, projector.name)
     while position < head:
-        with engine.begin() as db:
-            position = checkpoints.claim(db, projector.name)
-            if position < head:
-                position = advance(db, events, projector, position, head, batch)
-                checkpoints.move(db, projector.name, position)
+        position = step(engine, events, projector, head, batch)
+    return position
+
+
+def step(engine: Engine, events: StoredEvents, projector: Projector, head: int, batch: int) -> int:
+    """One batch, rows and checkpoint in one transaction. Returns the checkpoint."""
+    with engine.begin() as db:
+        position = checkpoints.claim(db, projector.name)
+        if position < head:
+            position = advance(db, events, projector, position, head, batch)
+            checkpoints.move(db, projector.name, position)
     return position
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, MetaData, Table
 
 from domain.events import Recorded
 
@@ -28,7 +28,12 @@ class Projector:
 
     @property
     def name(self) -> str:
-        return self.table.name
+        """That of its table, with the schema where that is another than the one in use."""
+        return self.table.fullname
+
+    def in_schema(self, schema: str) -> Projector:
+        """The same into a table of its own, with a checkpoint of its own."""
+        return replace(self, table=self.table.to_metadata(MetaData(), schema=schema))
 
     @property
     def primary_key(self) -> Column[Any]:

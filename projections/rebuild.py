@@ -1,43 +1,126 @@
-"""Rebuilding a read model from the first event on."""
+"""Rebuilding a read model beside the one in use, which is read and kept up to date all the while.
+
+The new rows grow in the schema `shadow`, each batch with its checkpoint in one transaction: a rebuild that was
+interrupted goes on where it was, as long as the code is the same. When it has caught up, one transaction brings it to
+the very position of the rows in use, and puts it in their place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from sqlalchemy import Engine, delete
+from eventsourcing.utils import retry
+from sqlalchemy import Connection, Engine, func, inspect, or_, select, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateSchema, DropTable
 
 from domain.ports import StoredEvents
 from projections import checkpoints
-from projections.engine import advance
+from projections.code import fingerprint
+from projections.engine import advance, step
 from projections.projector import Projector
 
 BATCH = 2000
+SHADOW = "shadow"
+SWAP_PATIENCE = "2s"
+"""How long a swap waits for those who read the old rows, before it lets the others pass and tries again."""
 
 OnProgress = Callable[[int, int], None]
-"""Told how far the rebuild is: the position reached, and the one that it ends at."""
+"""Told how far a rebuild is: the position reached, and the one that it ends at."""
 
 
-def _silent(done: int, total: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild came to. `differing` counts the rows that are not as they were in use, None where none were;
+    `parked` the events that could not be taken in."""
+
+    position: int
+    differing: int | None
+    parked: int
+
+
+def silent(done: int, total: int) -> None:
     """Tells nobody."""
 
 
 def rebuild(
-    engine: Engine, events: StoredEvents, projector: Projector, on_progress: OnProgress = _silent, batch: int = BATCH
-) -> int:
-    """Empties the table (makes it, where it was dropped), folds every event anew, and tries the parked ones again.
-
-    One transaction: readers see the old rows until it is done, and a rebuild that dies has changed nothing. A batch at
-    a time is in memory. Returns the checkpoint.
-    """
-    head = events.head()
-    with engine.begin() as db:
-        checkpoints.claim(db, projector.name)
-        projector.table.create(db, checkfirst=True)
-        db.execute(delete(projector.table))  # unlike TRUNCATE, this lets readers in
-        checkpoints.unpark(db, projector.name)
+    engine: Engine, events: StoredEvents, projector: Projector, on_progress: OnProgress = silent, batch: int = BATCH
+) -> Rebuilt:
+    """Folds every event anew, parked ones too, and makes the table where it was dropped. A batch at a time is in
+    memory. Of two rebuilds at once the second begins when the first is done."""
+    shadow = projector.in_schema(SHADOW)
+    with _alone(engine, projector):
+        _prepare(engine, shadow)
+        head = events.head()
         position = 0
         while position < head:
-            position = advance(db, events, projector, position, head, batch)
+            position = step(engine, events, shadow, head, batch)
             on_progress(position, head)
-        checkpoints.move(db, projector.name, position)
-    return position
+        differing = _differing(engine, projector, shadow)
+        position, parked = _swap(engine, events, projector, shadow, batch)
+    return Rebuilt(position, differing, parked)
+
+
+@contextmanager
+def _alone(engine: Engine, projector: Projector) -> Iterator[None]:
+    """Holds an advisory lock, which is gone with the connection whatever happens to this process."""
+    name = func.hashtextextended(f"rebuild {projector.name}", 0)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.execute(select(func.pg_advisory_lock(name)))
+        try:
+            yield
+        finally:
+            db.execute(select(func.pg_advisory_unlock(name)))
+
+
+def _prepare(engine: Engine, shadow: Projector) -> None:
+    """An empty shadow; or the one that a rebuild with the same code left behind."""
+    code = fingerprint()
+    with engine.begin() as db:
+        db.execute(CreateSchema(SHADOW, if_not_exists=True))
+        checkpoints.claim(db, shadow.name)
+        if _code_of(db, shadow) != code:
+            db.execute(DropTable(shadow.table, if_exists=True))
+            shadow.table.create(db)
+            db.execute(text(f"COMMENT ON TABLE {shadow.name} IS '{code}'"))
+            checkpoints.unpark(db, shadow.name)
+            checkpoints.move(db, shadow.name, 0)
+
+
+def _code_of(db: Connection, shadow: Projector) -> str | None:
+    """The fingerprint of the code that fills that shadow; None where there is none."""
+    return db.scalar(select(func.obj_description(func.to_regclass(shadow.name), "pg_class")))
+
+
+def _differing(engine: Engine, projector: Projector, shadow: Projector) -> int | None:
+    """How many rows are not the same in use and in the shadow, of those that neither has touched since the other's
+    last event."""
+    used, new = projector.table, shadow.table
+    with engine.connect() as db:
+        if not inspect(db).has_table(used.name):
+            return None
+        both = min(checkpoints.position(db, projector.name), checkpoints.position(db, shadow.name))
+        pairs = used.join(new, projector.primary_key == shadow.primary_key, full=True)
+        differ = or_(*(column.is_distinct_from(new.c[column.name]) for column in used.columns))
+        settled = func.greatest(used.c.position, new.c.position) <= both
+        return db.scalar(select(func.count()).select_from(pairs).where(settled, differ))
+
+
+@retry(OperationalError, max_attempts=30, wait=1.0)
+def _swap(engine: Engine, events: StoredEvents, projector: Projector, shadow: Projector, batch: int) -> tuple[int, int]:
+    """Returns the checkpoint and how many events are parked. Readers wait for an instant, the projector for the last
+    events of the shadow."""
+    with engine.begin() as db:
+        used = checkpoints.claim(db, projector.name)
+        position = checkpoints.claim(db, shadow.name)
+        while position < used:
+            position = advance(db, events, shadow, position, used, batch)
+        db.execute(text(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE}'"))
+        db.execute(DropTable(projector.table, if_exists=True))
+        db.execute(text(f"COMMENT ON TABLE {shadow.name} IS NULL"))
+        schema = db.scalar(select(func.current_schema()))
+        db.execute(text(f'ALTER TABLE {shadow.name} SET SCHEMA "{schema}"'))
+        parked = checkpoints.take_over(db, projector.name, shadow.name, position)
+    return position, parked

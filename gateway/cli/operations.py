@@ -1,30 +1,21 @@
-"""`caravan status`, `agents`, `events` and `projections`: looking after a Caravan."""
+"""`caravan status`, `agents` and `events`: looking after a Caravan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adapters.agents_yaml import AgentsYaml
 from adapters.embedded import record
-from gateway.bootstrap import open_core
 from gateway.cli.client import ApiError, open_api
-from gateway.cli.output import AsJson, console, errors, plain_errors, show
+from gateway.cli.output import AsJson, console, plain_errors, show
 from gateway.settings import Settings
-from gateway.stack import located
-from projections import ALL
-from projections.rebuild import rebuild
 
 app = typer.Typer()
 agents = typer.Typer(no_args_is_help=True, help="The agents' configuration, agents.yaml.")
-projections = typer.Typer(no_args_is_help=True, help="Read models.")
 app.add_typer(agents, name="agents")
-app.add_typer(projections, name="projections")
 
 YAML = "application/yaml"
 ReadableFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
@@ -95,38 +86,3 @@ def apply_agents(
             headers={"Content-Type": YAML, "If-Match": tag},
         ).json()
     console.print(f"revision {written['version']}")
-
-
-@projections.command("list")
-def list_projections(as_json: AsJson = False) -> None:
-    """Say how far each read model is."""
-    with plain_errors():
-        found = open_api(Settings()).get("/v1/projections")["items"]
-    show(found, as_json, ("name", "checkpoint", "lag", "parked"))
-
-
-@projections.command("rebuild")
-def rebuild_projections(
-    names: Annotated[list[str] | None, typer.Argument(help="Which ones; all by default.")] = None,
-) -> None:
-    """Make read models anew from the events. Readers see the old rows until the new ones are complete."""
-    known = {projector.name: projector for projector in ALL}
-    if unknown := set(names or ()) - set(known):
-        raise typer.BadParameter(f"no read model {', '.join(sorted(unknown))}; there is {', '.join(known)}")
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"))
-    with (
-        plain_errors(),
-        open_core(located(Settings())) as core,
-        Progress(*columns, TimeRemainingColumn(), console=errors) as bar,
-    ):
-        for name in names or known:
-            rebuild(core.engine, core.store, known[name], on_progress=_shown(bar, name))
-
-
-def _shown(bar: Progress, name: str) -> Callable[[int, int], None]:
-    row = bar.add_task(escape(name))
-
-    def show_progress(done: int, total: int) -> None:
-        bar.update(row, completed=done, total=max(total, 1))
-
-    return show_progress

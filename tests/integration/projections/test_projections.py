@@ -6,15 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, func, select, text
+from sqlalchemy import Engine, func, select, text
 
 from adapters.event_store import PostgresEventStore
-from adapters.schema import upgrade
 from domain.errors import Invalid, NotFound
 from domain.events import Recorded
 from projections import (
@@ -28,58 +25,14 @@ from projections import (
     training_runs,
     workflow_runs,
 )
-from projections.checkpoints import CHECKPOINTS, PARKED_EVENTS
+from projections.checkpoints import PARKED_EVENTS
 from projections.engine import catch_up
 from projections.lookups import PromotedAdapters, RosterRevisions, UnattendedWork
-from projections.projector import Projector, Row
+from projections.projector import Row
 from projections.rebuild import rebuild
 from projections.status import parked_events, status, wait_for
 from tests import story
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[PostgresEventStore]:
-    upgrade(database)
-    store = PostgresEventStore(database)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def engine(database: str, store: PostgresEventStore) -> Iterator[Engine]:
-    engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def told(store: PostgresEventStore) -> PostgresEventStore:
-    """The store with the whole story in it."""
-    for aggregate in story.everything():
-        store.session(story.ENVELOPE).save(aggregate)
-    return store
-
-
-def rows(engine: Engine, projector: Projector) -> dict[Any, Row]:
-    with engine.connect() as db:
-        found = db.execute(select(projector.table)).mappings()
-        return {row[projector.primary_key.name]: dict(row) for row in found}
-
-
-def checkpoint(engine: Engine, projector: Projector) -> int:
-    with engine.connect() as db:
-        query = select(CHECKPOINTS.c.position).where(CHECKPOINTS.c.projector == projector.name)
-        return db.execute(query).scalar_one()
-
-
-def folded(store: PostgresEventStore, projector: Projector) -> dict[Any, Row]:
-    """What the rows must be, by the fold alone."""
-    found: dict[Any, Row] = {}
-    for recorded in store.read(topics=projector.topics):
-        row = projector.fold(found.get(projector.key(recorded)), recorded)
-        if row is not None:
-            found[projector.key(recorded)] = row
-    return found
+from tests.integration.projections.read_models import folded, rows
 
 
 @pytest.mark.parametrize("batch", [1, 3, 500])
@@ -87,43 +40,6 @@ def test_the_tables_hold_what_the_folds_say_whatever_the_batch(batch: int, engin
     for projector in ALL:
         assert catch_up(engine, told, projector, batch) == told.head()
         assert rows(engine, projector) == folded(told, projector)
-
-
-def test_a_dropped_read_model_is_the_same_after_its_rebuild(engine: Engine, told: PostgresEventStore):
-    for projector in ALL:
-        catch_up(engine, told, projector)
-        before = rows(engine, projector)
-        with engine.begin() as db:
-            projector.table.drop(db)
-        heard: list[tuple[int, int]] = []
-        rebuild(engine, told, projector, lambda done, total, heard=heard: heard.append((done, total)), batch=2)
-        assert rows(engine, projector) == before
-        assert heard[-1] == (told.head(), told.head())
-        assert checkpoint(engine, projector) == told.head()
-
-
-def test_readers_see_the_old_rows_until_a_rebuild_is_done(engine: Engine, told: PostgresEventStore):
-    projector = workflow_runs.PROJECTOR
-    catch_up(engine, told, projector)
-    before = rows(engine, projector)
-    seen: list[dict[Any, Row]] = []
-    rebuild(engine, told, projector, lambda done, total: seen.append(rows(engine, projector)), batch=2)
-    assert len(seen) > 2
-    assert all(now == before for now in seen)
-
-
-def test_a_rebuild_that_dies_has_changed_nothing(engine: Engine, told: PostgresEventStore):
-    projector = workflow_runs.PROJECTOR
-    catch_up(engine, told, projector)
-    before = rows(engine, projector)
-
-    def fail(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        rebuild(engine, told, projector, fail, batch=2)
-    assert rows(engine, projector) == before
-    assert checkpoint(engine, projector) == told.head()
 
 
 def test_an_event_that_cannot_be_decoded_is_parked_and_the_rest_goes_on(engine: Engine, told: PostgresEventStore):

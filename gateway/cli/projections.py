@@ -1,0 +1,101 @@
+"""`caravan projections`: how far the read models are, and making them anew, as they are or as they were."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from gateway.bootstrap import open_core
+from gateway.cli.client import ApiError, open_api
+from gateway.cli.output import AsJson, console, errors, plain_errors, show
+from gateway.settings import Settings
+from gateway.stack import located
+from projections import ALL
+from projections.as_of import build_as_of
+from projections.projector import Projector
+from projections.rebuild import Rebuilt, rebuild
+
+app = typer.Typer()
+projections = typer.Typer(no_args_is_help=True, help="Read models.")
+app.add_typer(projections, name="projections")
+
+SCRATCH = re.compile(r"as_of_[a-z0-9_]{1,50}")
+Names = Annotated[list[str] | None, typer.Argument(help="Which ones; all by default.")]
+
+
+@projections.command("list")
+def list_projections(as_json: AsJson = False) -> None:
+    """Say how far each read model is."""
+    with plain_errors():
+        found = open_api(Settings()).get("/v1/projections")["items"]
+    show(found, as_json, ("name", "checkpoint", "lag", "parked"))
+
+
+@projections.command("rebuild")
+def rebuild_projections(names: Names = None) -> None:
+    """Make read models anew from the events, beside those in use, which are read and kept up to date all the while.
+
+    What was interrupted goes on where it was.
+    """
+    with plain_errors(), open_core(located(Settings())) as core, _progress() as bar:
+        for projector in _known(names):
+            rebuilt = rebuild(core.engine, core.store, projector, on_progress=_shown(bar, projector.name))
+            bar.console.print(f"{projector.name}: {_told(rebuilt)}", highlight=False)
+
+
+@projections.command("as-of")
+def projections_as_of(
+    position: int,
+    names: Names = None,
+    schema: Annotated[str | None, typer.Option(help="Where to; as_of_POSITION by default.")] = None,
+) -> None:
+    """Make read models as they were at a past position, in a schema of their own, for questions in SQL."""
+    schema = schema or f"as_of_{position}"
+    if not SCRATCH.fullmatch(schema):
+        raise typer.BadParameter("a schema for the past is called as_of_ and letters, digits or underscores")
+    with plain_errors(), open_core(located(Settings())) as core, _progress() as bar:
+        if not 0 <= position <= (head := core.store.head()):
+            raise ApiError(f"there is no position {position} yet: the log ends at {head}")
+        shown = _shown(bar, schema)
+        left_out = build_as_of(core.engine, core.store, _known(names), position, schema, on_progress=shown)
+    console.print(f"the tables are in the schema {schema}; DROP SCHEMA {schema} CASCADE when you are done")
+    if left_out:
+        errors.print(f"[yellow]![/] {left_out} events could not be taken in, and are missing there")
+
+
+def _known(names: list[str] | None) -> list[Projector]:
+    known = {projector.name: projector for projector in ALL}
+    if unknown := set(names or ()) - set(known):
+        raise typer.BadParameter(f"no read model {', '.join(sorted(unknown))}; there is {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
+def _told(rebuilt: Rebuilt) -> str:
+    said = [f"rebuilt up to {rebuilt.position}"]
+    if rebuilt.differing is not None:
+        said.append(f"{rebuilt.differing} rows differ from before")
+    if rebuilt.parked:
+        said.append(f"{rebuilt.parked} events are parked")
+    return ", ".join(said)
+
+
+def _progress() -> Progress:
+    rate = TextColumn("{task.fields[rate]}")
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), rate, TimeRemainingColumn(), console=errors
+    )
+
+
+def _shown(bar: Progress, name: str) -> Callable[[int, int], None]:
+    row = bar.add_task(escape(name), rate="")
+
+    def show_progress(done: int, total: int) -> None:
+        speed = bar.tasks[row].speed
+        bar.update(row, completed=done, total=max(total, 1), rate=f"{speed:,.0f} events/s" if speed else "")
+
+    return show_progress
