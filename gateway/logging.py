@@ -7,29 +7,28 @@ import logging
 import re
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
 
 if TYPE_CHECKING:
-    from loguru import Message, Record
+    from loguru import Record
 
 _TOKEN = re.compile(r"(crv_|[Bb]earer[ .])[A-Za-z0-9_.~+/=-]{8,}")
+_KEPT = {"rotation": "10 MB", "retention": 3}
+"""How much of a log file is kept."""
 _LIBRARIES = ("uvicorn", "uvicorn.error", "faststream", "nats", "alembic", "sqlalchemy.engine")
 
 
-def configure_logging(level: str, process: str, sink: TextIO | None = None) -> None:
-    """Sends everything that this process logs, the libraries' words too, to `sink` (stderr) as JSON."""
-    stream = sink or sys.stderr
-
-    def write(message: Message) -> None:
-        stream.write(as_json(message.record) + "\n")
-        stream.flush()
-
+def configure_logging(level: str, process: str, sink: TextIO | Path | None = None) -> None:
+    """Sends everything that this process logs, the libraries' words too, to `sink` (stderr) as JSON. Values of
+    variables, which may be secret, stay out of tracebacks."""
+    kept: dict[str, Any] = _KEPT if isinstance(sink, Path) else {}
     logger.remove()
     logger.configure(extra={"process": process})
-    logger.add(write, level=level, format="{message}", backtrace=False, diagnose=False)
+    logger.add(sink or sys.stderr, level=level, format=_line, colorize=False, backtrace=False, diagnose=False, **kept)
     logging.basicConfig(handlers=[_ToLoguru()], level=max(logging.getLevelName(level), logging.INFO), force=True)
     for name in _LIBRARIES:
         library = logging.getLogger(name)
@@ -37,6 +36,11 @@ def configure_logging(level: str, process: str, sink: TextIO | None = None) -> N
     for chatty in ("camel", "httpx", "httpx2", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def _line(record: Record) -> str:
+    record["extra"]["line"] = as_json(record)
+    return "{extra[line]}\n"
 
 
 def as_json(record: Record) -> str:

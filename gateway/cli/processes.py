@@ -107,11 +107,10 @@ def trainer() -> None:
 @app.command()
 def ui() -> None:
     """Serve the console."""
-    with plain_errors():
-        settings = Settings()
     from ui.serve import serve
 
-    serve("127.0.0.1", settings.ui_port, settings.api_url)
+    with _process("ui", lambda settings: settings) as settings:
+        serve("127.0.0.1", settings.ui_port, settings.api_url)
 
 
 @contextmanager

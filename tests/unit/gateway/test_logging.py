@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from loguru import logger
@@ -44,6 +45,20 @@ def test_an_exception_is_one_line_with_its_traceback(log: StringIO) -> None:
         logger.opt(exception=error).error("it broke")
     (line,) = lines(log)
     assert "ValueError: no {braces} are read" in str(line["exception"])
+
+
+def test_a_file_is_json_too_and_tells_no_values_of_variables(log: StringIO, tmp_path: Path) -> None:
+    file = tmp_path / "supervisor.log"
+    configure_logging("INFO", "supervisor", file)
+    password = "s3cret".upper()
+    try:
+        _ = 1 / (len(password) - 6)
+    except ZeroDivisionError:
+        logger.exception("it broke")
+    (line,) = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (line["message"], line["process"]) == ("it broke", "supervisor")
+    assert "ZeroDivisionError" in line["exception"]
+    assert "S3CRET" not in line["exception"]
 
 
 def test_libraries_log_through_the_same_door(log: StringIO) -> None:
