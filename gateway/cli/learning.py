@@ -67,7 +67,7 @@ def build(
     position: Annotated[int | None, typer.Option(help="As of this position; now by default.")] = None,
     min_weight: float = 0.0,
     annotated_only: bool = False,
-    output: Annotated[Path | None, typer.Option(help="Also save the JSON Lines here.")] = None,
+    output: Annotated[Path | None, typer.Option(dir_okay=False, help="Also save the JSON Lines here.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a dataset from the preferences, in TRL's columns."""

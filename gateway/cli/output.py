@@ -8,20 +8,34 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from eventsourcing import persistence
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy import exc as sqlalchemy
 
 from adapters.embedded.errors import EmbeddedError
 from domain.errors import DomainError
 from gateway.cli.client import ApiError
+from gateway.errors import OUTAGES
 
 console = Console()
 tables = console if console.is_terminal else Console(width=1_000)  # a pipe's reader wants whole lines
 errors = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+REFUSALS: tuple[type[Exception], ...] = (
+    ApiError,
+    EmbeddedError,
+    DomainError,
+    ValidationError,
+    OSError,
+    UnicodeDecodeError,
+)
+NOT_MIGRATED: tuple[type[Exception], ...] = (persistence.ProgrammingError, sqlalchemy.ProgrammingError)
+"""How the libraries say that a table is not there."""
 
 REFUSED = 1
 """The exit code of a command that was refused or failed; 2 is the one of a command line that is wrong."""
@@ -40,21 +54,47 @@ def show(value: object, as_json: bool, columns: Sequence[str] = ()) -> None:
 
 
 @contextmanager
+def told_aside(as_json: bool) -> Iterator[None]:
+    """What people are told goes to stderr, where stdout is for JSON."""
+    console.stderr = as_json
+    try:
+        yield
+    finally:
+        console.stderr = False
+
+
+@contextmanager
 def plain_errors() -> Iterator[None]:
     """Expected errors as one red sentence and exit code 1, never as a traceback."""
     try:
         yield
-    except (ApiError, EmbeddedError, DomainError, ConnectionError, FileNotFoundError, PermissionError) as error:
-        errors.print(f"[red]✗[/] {escape(str(error))}", highlight=False)
+    except REFUSALS + OUTAGES + NOT_MIGRATED as error:
+        for sentence in sentences(error):
+            complain(sentence)
         raise typer.Exit(REFUSED) from error
-    except UnicodeDecodeError as error:
-        errors.print(f"[red]✗[/] the file is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}")
-        raise typer.Exit(REFUSED) from error
-    except ValidationError as error:
-        for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"])
-            errors.print(f"[red]✗[/] setting {where}: {escape(problem['msg'])}", highlight=False)
-        raise typer.Exit(REFUSED) from error
+
+
+def sentences(error: Exception) -> Iterator[str]:
+    """What an expected error says to the person at the terminal."""
+    match error:
+        case UnicodeDecodeError():
+            yield f"the file is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
+        case ValidationError():
+            for problem in error.errors():
+                yield f"setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        case OSError(filename=str(name), strerror=str(reason)):
+            yield f"{name}: {reason}"
+        case _ if isinstance(error, OUTAGES):
+            yield f"the database cannot be reached; start it with `caravan up` ({str(error).splitlines()[0]})"
+        case _ if isinstance(error, NOT_MIGRATED):
+            yield f"the database lacks our tables; `caravan migrate` makes them ({str(error).splitlines()[0]})"
+        case _:
+            yield str(error)
+
+
+def complain(sentence: str) -> None:
+    """One thing that went wrong, in red, beside the output."""
+    errors.print(f"[red]✗[/] {escape(sentence)}", highlight=False)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.cli.output import plain_errors
 
 
 def said(*words: str) -> tuple[int, str]:
@@ -27,3 +29,15 @@ def test_a_file_that_is_no_text_is_told_with_the_byte(tmp_path: Path) -> None:
     file.write_bytes(b"agents:\n\xff")
     code, output = said("agents", "validate", str(file))
     assert (code, output.strip()) == (1, "✗ the file is not UTF-8 text: byte 8 is 0xff")
+
+
+def test_a_dataset_is_not_saved_over_a_folder(tmp_path: Path) -> None:
+    code, output = said("dataset", "build", "--output", str(tmp_path))
+    assert code == 2
+    assert "is a directory" in output
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), plain_errors():
+        Path("/proc/nothing/here").write_text("")
+    assert capsys.readouterr().err.strip() == "✗ /proc/nothing/here: No such file or directory"
