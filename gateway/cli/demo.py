@@ -21,9 +21,9 @@ from domain.events import ActorKind
 from gateway.cli.client import Api, ApiError, Json
 from gateway.cli.follow import patiently
 from gateway.cli.learning import build_dataset, first_failure, start_training, wait_for_training
-from gateway.cli.output import AsJson, console, plain_errors, show
+from gateway.cli.output import REFUSED, AsJson, complain, console, plain_errors, show, told_aside
 from gateway.cli.runs import progress_bar, read_tasks, start_batch, wait_for_batch
-from gateway.cli.tokens import first_admin_token, opened
+from gateway.cli.tokens import opened
 from gateway.cli.up import Teller, supervise, welcome
 from gateway.settings import CONFIGS, Settings
 
@@ -61,19 +61,33 @@ def demo(
 ) -> None:
     """Run the whole loop once on the embedded model, then leave the console open."""
     began = time.monotonic()
-    with plain_errors():
+    with plain_errors(), told_aside(as_json):
         settings = Settings()
         wanted = read_tasks(tasks)
         console.rule("[bold]1 of 6 · start every process")
-        with supervise(settings, Teller()).in_background():
-            on_terminal = sys.stdin.isatty()
-            admin = first_admin_token() if on_terminal else None
+        with supervise(settings, Teller()).in_background(), _left_open(settings):
             with _own_token() as token:
                 story = _tell(Api(settings.api_url, token), wanted, began)
             show(asdict(story), as_json) if as_json else _summarise(story)
-            if on_terminal:
-                welcome(settings, admin)
-                _until_interrupted()
+
+
+@contextmanager
+def _left_open(settings: Settings) -> Iterator[None]:
+    """On a terminal everything stays open until Ctrl-C, after a story that failed too: the console shows why it did."""
+    on_terminal = sys.stdin.isatty()
+    failure: ApiError | None = None
+    try:
+        yield
+    except ApiError as error:
+        if not on_terminal:
+            raise
+        failure = error
+        complain(str(failure))
+    if on_terminal:
+        welcome(settings)
+        _until_interrupted()
+    if failure:
+        raise typer.Exit(REFUSED) from failure
 
 
 @contextmanager

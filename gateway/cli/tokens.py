@@ -67,9 +67,9 @@ def login(token: Annotated[str, typer.Option(prompt=True, hide_input=True)]) -> 
 
 
 def first_admin_token() -> str | None:
-    """An administrator's token, where no token was ever made; None afterwards."""
+    """An administrator's token, where none was ever made; None afterwards. Tokens of lesser roles do not count."""
     with opened() as store:
-        if store.list():
+        if any(token.role is Role.ADMIN for token in store.list()):
             return None
         return store.create("admin", Role.ADMIN, ActorKind.HUMAN, by="first start")
 

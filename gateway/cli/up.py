@@ -13,6 +13,7 @@ from adapters.embedded.keeper import State, Status
 from adapters.embedded.supervisor import Supervisor
 from gateway.cli.output import console, plain_errors
 from gateway.cli.tokens import first_admin_token
+from gateway.logging import configure_logging
 from gateway.settings import Settings
 from gateway.stack import prepare_home, processes, require_free_ports
 
@@ -32,18 +33,10 @@ def up() -> None:
     """Start every process and keep it running. Ctrl-C stops them all."""
     with plain_errors():
         settings = Settings()
-
-        tell = Teller()
-
-        def observe(status: Status) -> None:
-            tell(status)
-            if status.name == "ui" and status.state is State.RUNNING and not status.restarts:
-                welcome(settings, token_to_show())
-
-        supervise(settings, observe).run()
+        supervise(settings, Teller(when_up=lambda: welcome(settings))).run()
 
 
-def token_to_show() -> str | None:
+def _token_to_show() -> str | None:
     """The administrator's token at the very first start; None where there is one, or none can be made just now."""
     try:
         return first_admin_token()
@@ -57,20 +50,21 @@ def supervise(settings: Settings, observer: Callable[[Status], None]) -> Supervi
     home = prepare_home(settings)
     if record.read(home / "run") is None:  # else the supervisor says who is there
         require_free_ports(settings)
-    logger.remove()
-    logger.add(home / "logs" / "supervisor.log", level=settings.log_level, rotation="10 MB", retention=3)
+    configure_logging(settings.log_level, "supervisor", home / "logs" / "supervisor.log")
     return Supervisor(processes(settings), home / "run", observer=observer)
 
 
 class Teller:
-    """Says on the terminal what becomes of each process."""
+    """Says on the terminal what becomes of each process. `when_up` is called once, when the console first answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, when_up: Callable[[], object] = lambda: None) -> None:
+        self._when_up = when_up
         self._running: set[str] = set()
 
     def __call__(self, status: Status) -> None:
         """One change of a process's state. The end of what did not run is no news."""
-        if status.state is State.RUNNING:
+        first = status.state is State.RUNNING and status.name not in self._running
+        if first:
             self._running.add(status.name)
         if status.state is State.WAITING or (status.state is State.STOPPED and status.name not in self._running):
             return
@@ -78,13 +72,15 @@ class Teller:
         console.print(f"{_MARKS[status.state]} {status.name}{port}", highlight=False)
         if status.failure and status.state is State.BACKING_OFF:
             console.print(f"  [yellow]{escape(status.failure.splitlines()[0])}[/]", highlight=False)
+        if first and status.name == "ui":
+            self._when_up()
 
 
-def welcome(settings: Settings, token: str | None) -> None:
-    """Says where the doors are, and at the very first start gives the administrator's token."""
+def welcome(settings: Settings) -> None:
+    """Says where the doors are, and at the very first start makes the administrator's token and gives it."""
     console.print(f"\nconsole  http://127.0.0.1:{settings.ui_port}", highlight=False)
     console.print(f"API      {settings.api_url}/docs", highlight=False)
-    if token:
+    if token := _token_to_show():
         console.print(f"token    {token}", highlight=False, soft_wrap=True)
         console.print("         [bold]Keep it: it is shown this once.[/] It is an administrator's.")
     else:
