@@ -15,6 +15,7 @@ from pydantic_settings import (
 )
 
 CONFIGS = Path("configs")
+LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what listens on all addresses is reached on one
 Profile = Literal["dev", "staging", "prod"]
 
 
@@ -63,7 +64,9 @@ class Settings(BaseSettings):
 
     @property
     def api_url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        """Where this machine's own processes reach the gateway."""
+        host = LOOPBACKS.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def embedded_model_url(self) -> str:

@@ -6,13 +6,14 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from adapters.embedded.errors import EmbeddedError, FolderUnusable
 from adapters.embedded.files import write_private
 from adapters.embedded.nats_server import EmbeddedNats
-from adapters.embedded.ports import is_free
+from adapters.embedded.ports import LOOPBACK, is_free
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.process import Child, ManagedProcess
 from adapters.embedded.readiness import answers
@@ -79,20 +80,42 @@ def embedded_nats(settings: Settings) -> EmbeddedNats:
     return EmbeddedNats(settings.home / "nats", settings.logs / "nats.log", settings.nats_port)
 
 
-PORTS = {"gateway": "port", "model-server": "model_port", "ui": "ui_port", "nats": "nats_port"}
-"""The processes that listen on a port, and the setting that names it."""
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A process that listens on a port; `variable` is the setting to change where the port is taken."""
+
+    process: str
+    host: str
+    port: int
+    variable: str
+
+    @property
+    def can_listen(self) -> bool:
+        """Whether nobody else listens there."""
+        return is_free(self.port, self.host)
+
+
+def listeners(settings: Settings) -> list[Listener]:
+    """Those that these settings call for: none in place of an external server."""
+    found = [
+        Listener("gateway", settings.host, settings.port, "CARAVAN_PORT"),
+        Listener("ui", LOOPBACK, settings.ui_port, "CARAVAN_UI_PORT"),
+    ]
+    if settings.model_url is None:
+        found.append(Listener("model-server", LOOPBACK, settings.model_port, "CARAVAN_MODEL_PORT"))
+    if settings.nats_url is None:
+        found.append(Listener("nats", LOOPBACK, settings.nats_port, "CARAVAN_NATS_PORT"))
+    return found
 
 
 def require_free_ports(settings: Settings) -> None:
     """Raises EmbeddedError, before anything starts, that names the taken port and the setting to change."""
-    replaced = {"nats"} if settings.nats_url else set()
-    replaced |= {"model-server"} if settings.model_url else set()
-    for process, setting in PORTS.items():
-        port: int = getattr(settings, setting)
-        if process not in replaced and not is_free(port):
+    for one in listeners(settings):
+        if not one.can_listen:
             raise EmbeddedError(
-                f"{process} cannot listen on 127.0.0.1:{port}: another program does (`lsof -i :{port}` names it). "
-                f"Stop it, or set CARAVAN_{setting.upper()} to another port."
+                f"{one.process} cannot listen on {one.host}:{one.port}: another program does "
+                f"(`lsof -i :{one.port}` names it), or the address is none of this machine's. "
+                f"Stop that program, or set {one.variable} to another port."
             )
 
 
@@ -104,37 +127,35 @@ def processes(settings: Settings) -> list[ManagedProcess]:
         servers.append(embedded_postgres(settings))
     if settings.nats_url is None:
         servers.append(embedded_nats(settings))
-    model = [
-        _child(ours, "prepare-model", restart=False, ready_timeout=600),
-        _child(ours, "model-server", port=ours.model_port, ready_timeout=180),
-    ]
+    model_server = _child(
+        ours, "model-server", ready_at=f"http://{LOOPBACK}:{ours.model_port}/health/live", ready_timeout=180
+    )
     return [
         *servers,
         _child(ours, "migrate", restart=False),
-        _child(ours, "gateway", port=ours.port),
+        _child(ours, "gateway", ready_at=f"{ours.api_url}/health/live"),
         _child(ours, "projectors"),
-        *(model if settings.model_url is None else []),
+        _child(ours, "prepare-model", restart=False, ready_timeout=600),  # the trainer needs it, whoever serves
+        *([model_server] if settings.model_url is None else []),
         _child(ours, "worker"),
         _child(ours, "trainer"),
-        _child(ours, "ui", port=ours.ui_port),
+        _child(ours, "ui", ready_at=f"http://{LOOPBACK}:{ours.ui_port}/_stcore/health"),
     ]
 
 
-_PROBES = {"gateway": "/health/live", "model-server": "/health/live", "ui": "/_stcore/health"}
-
-
 def _child(
-    settings: Settings, name: str, *, restart: bool = True, port: int | None = None, ready_timeout: float = 60
+    settings: Settings, name: str, *, restart: bool = True, ready_at: str | None = None, ready_timeout: float = 60
 ) -> Child:
-    probe = _PROBES.get(name)
+    listener = next((one for one in listeners(settings) if one.process == name), None)
     return Child(
         name,
         [sys.executable, "-m", "gateway.cli", name],
         env=environment(settings, name, os.environ),
         log=settings.logs.absolute() / f"{name}.log",
-        ready=answers(f"http://127.0.0.1:{port}{probe}") if probe else None,
+        ready=answers(ready_at) if ready_at else None,
         restart=restart,
-        port=port,
+        port=listener.port if listener else None,
+        host=listener.host if listener else LOOPBACK,
         ready_timeout=ready_timeout,
     )
 

@@ -33,10 +33,10 @@ class DiskFull(EmbeddedError):
 class PortTaken(EmbeddedError):
     """Another program listens on the port."""
 
-    def __init__(self, name: str, port: int) -> None:
+    def __init__(self, name: str, port: int, host: str = "127.0.0.1") -> None:
         self.port = port
         super().__init__(
-            f"{name} cannot listen on 127.0.0.1:{port}: another program does. "
+            f"{name} cannot listen on {host}:{port}: another program does. "
             f"Stop that program (`lsof -i :{port}` names it), or choose another port."
         )
 

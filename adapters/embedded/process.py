@@ -18,7 +18,7 @@ from typing import Self
 from adapters.embedded.disk import NO_SPACE
 from adapters.embedded.errors import DiskFull, EmbeddedError, PortTaken, ProcessFailed
 from adapters.embedded.logs import LogFile
-from adapters.embedded.ports import is_free
+from adapters.embedded.ports import LOOPBACK, is_free
 from adapters.embedded.tether import STAY, tethered
 
 
@@ -193,19 +193,20 @@ class Child(ManagedProcess):
         ready: Callable[[], bool] | None = None,
         restart: bool = True,
         port: int | None = None,
+        host: str = LOOPBACK,
         cwd: Path | None = None,
         grace: float = 10.0,
         ready_timeout: float = 60.0,
     ) -> None:
         super().__init__(name, log)
-        self.restart, self.port = restart, port
+        self.restart, self.port, self.host = restart, port, host
         self.grace, self.ready_timeout = grace, ready_timeout
         self._launch = Launch(list(argv), dict(env), cwd)
         self._ready = ready
 
     def prepare(self) -> Launch:
-        if self.port is not None and not is_free(self.port):
-            raise PortTaken(self.name, self.port)
+        if self.port is not None and not is_free(self.port, self.host):
+            raise PortTaken(self.name, self.port, self.host)
         return self._launch
 
     def is_ready(self) -> bool:

@@ -1,13 +1,16 @@
-"""What each process is told: nobody learns a secret that it does not need."""
+"""Which processes run, where they listen, and what each is told: nobody learns a secret that it does not need."""
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from adapters.embedded.errors import EmbeddedError
 from gateway.settings import Settings
-from gateway.stack import environment, keyed
+from gateway.stack import environment, keyed, listeners, processes, require_free_ports
 
 SETTINGS = Settings(
     database_url="postgresql://u:p@db/x", nats_url="nats://t@nats:4222", model_key="key", token="crv_me"
@@ -57,3 +60,58 @@ def test_the_models_server_asks_for_no_database(tmp_path: Path) -> None:
     assert (settings.database_url, settings.nats_url) == (None, None)
     assert keyed(settings) == settings
     assert sorted(file.name for file in tmp_path.iterdir()) == ["logs", "model-key", "models", "run"]
+
+
+def test_the_trainer_gets_the_base_models_files_though_somebody_else_serves_it(tmp_path: Path) -> None:
+    external = Settings(
+        home=tmp_path, database_url="postgresql://db/x", nats_url="nats://nats:4222", model_url="http://vllm/v1"
+    )
+    names = [process.name for process in processes(external)]
+    assert "model-server" not in names
+    assert names.index("prepare-model") < names.index("trainer")
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[socket.socket]:
+    """A listener on another address of this machine than the usual one."""
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        yield listener
+
+
+def at(host: str, port: int) -> Settings:
+    return Settings(host=host, port=port, ui_port=0, model_port=0, nats_port=0, database_url=None, nats_url=None)
+
+
+def test_a_port_is_asked_for_at_the_address_that_the_gateway_listens_on(elsewhere: socket.socket) -> None:
+    host, port = elsewhere.getsockname()
+    require_free_ports(at("127.0.0.1", port))
+    with pytest.raises(EmbeddedError, match=rf"{host}:{port}.*CARAVAN_PORT"):
+        require_free_ports(at(host, port))
+
+
+def test_the_gateway_is_ready_when_it_answers_at_its_own_address(elsewhere: socket.socket, tmp_path: Path) -> None:
+    host, port = elsewhere.getsockname()
+    stack = processes(SETTINGS.model_copy(update={"home": tmp_path, "host": host, "port": port}))
+    (gateway,) = [process for process in stack if process.name == "gateway"]
+    elsewhere.settimeout(5)
+    assert not gateway.is_ready()
+    assert elsewhere.accept()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8400"),
+        ("10.1.2.3", "http://10.1.2.3:8400"),
+        ("0.0.0.0", "http://127.0.0.1:8400"),  # noqa: S104 - what is tested
+        ("::", "http://[::1]:8400"),
+        ("fd00::7", "http://[fd00::7]:8400"),
+    ],
+)
+def test_the_api_is_reached_at_the_address_that_is_listened_on(host: str, url: str) -> None:
+    assert Settings(host=host).api_url == url
+
+
+def test_nobody_listens_in_an_external_servers_place() -> None:
+    assert {one.process for one in listeners(SETTINGS)} == {"gateway", "ui", "model-server"}
+    assert {one.process for one in listeners(Settings(database_url=None, nats_url=None))} >= {"nats", "model-server"}
