@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 from uuid import UUID, uuid4, uuid5
 
 import streamlit as st
 
 from ui.api import ApiError, Json, TokenRefused, Written
-from ui.person import api
+from ui.person import api, draft, drop_drafts, keep_draft
 from ui.troubles import show
 
 
 class Once:
-    """One form. `name` must be its own: with the id of the thing in it, where the form changes one of many.
+    """One form. `name` must be its own: with the id of the thing in it, where the form changes one of many, and
+    `version` the thing's: a press on a button that showed another version meets nothing, and changes nothing.
 
     The request's Idempotency-Key follows from the form's showing and its content. Once it is sent, the next showing
     has other widgets, so that a late second click meets a button that is gone.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, version: int = 0) -> None:
         self._name = name
+        self.version = version
 
-    def widget(self, field: str) -> str:
+    @classmethod
+    def begun(cls, name: str, version: int) -> Self:
+        """The form above the version from which its drafts were begun; above this one where there are none."""
+        return cls(name, draft(f"{name}.version", version))
+
+    def move(self, version: int) -> None:
+        """Puts the drafts above that version, whatever they were begun from."""
+        keep_draft(f"{self._name}.version", version)
+
+    def widget(self, name: str) -> str:
         """The key of a widget in this showing."""
-        return f"{self._name}.{field}.{self._showing}"
+        return f"{self._name}.{self.version}.{name}.{self._showing}"
+
+    def field(self, name: str, default: object = "") -> dict[str, Any]:
+        """Arguments for a widget that begins with `default` and keeps what a person puts into it until it is sent or
+        given up: after a reload, and above another version of the thing, too."""
+        widget = self.widget(name)
+        if widget not in st.session_state:
+            st.session_state[widget] = draft(f"{self._name}.{name}", default)
+        return {"key": widget, "on_change": self._keep, "args": (name,)}
 
     def send(
         self,
@@ -38,7 +57,7 @@ class Once:
     ) -> Written | None:
         """Sends the command. None where it was refused, which `refused` tells the person: the form stays then."""
         content = json.dumps([method, place, body, more], sort_keys=True, default=str)
-        key = str(uuid5(self._nonce, f"{self._name}/{self._showing}/{content}"))
+        key = str(uuid5(self._nonce, f"{self._name}/{self.version}/{self._showing}/{content}"))
         try:
             written = api().command(method, *place, key=key, body=body, **more)
         except TokenRefused:
@@ -50,8 +69,13 @@ class Once:
         return written
 
     def renew(self) -> None:
-        """Shows the form empty next time."""
+        """Shows the form as it begins next time."""
+        drop_drafts(f"{self._name}.")
         st.session_state[self._counter] = self._showing + 1
+
+    def _keep(self, name: str) -> None:
+        keep_draft(f"{self._name}.{name}", st.session_state[self.widget(name)])
+        self.move(self.version)
 
     @property
     def _counter(self) -> str:

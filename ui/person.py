@@ -47,21 +47,18 @@ def needs(role: Role, unless: str = "", help: str | None = None) -> dict[str, An
     return {"disabled": True, "help": unless} if unless else {"help": help}
 
 
-def draft(name: str, default: str = "") -> str:
-    """What was last typed into that field and not sent. Survives a reload."""
+def draft(name: str, default: Any) -> Any:
+    """What was last put into that field and not sent. Survives a reload."""
     return session().drafts.get(name, default)
 
 
-def keep_draft(name: str, text: str) -> None:
+def keep_draft(name: str, value: object) -> None:
     """Keeps it until it is sent or given up."""
-    session().drafts[name] = text
+    session().drafts[name] = value
 
 
-def keep_typed(name: str, widget: str) -> None:
-    """For a widget's `on_change`: keeps what was typed into it."""
-    keep_draft(name, st.session_state[widget])
-
-
-def drop_draft(name: str) -> None:
-    """Forgets what was typed: it is sent, or given up."""
-    session().drafts.pop(name, None)
+def drop_drafts(prefix: str) -> None:
+    """Forgets what was put into the fields whose names begin so: it is sent, or given up."""
+    drafts = session().drafts
+    for name in [name for name in drafts if name.startswith(prefix)]:
+        del drafts[name]

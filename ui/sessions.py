@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from ui.api import Api
 
@@ -28,13 +29,13 @@ class Role(IntEnum):
 
 @dataclass(slots=True)
 class Session:
-    """One sign-in. `drafts` holds what was typed and not sent yet, by the name of its field, so that a reload keeps
-    it."""
+    """One sign-in. `drafts` holds what was put into a form and not sent yet, by the name of its field, so that a reload
+    keeps it."""
 
     api: Api
     subject: str
     role: Role
-    drafts: dict[str, str] = field(default_factory=dict)
+    drafts: dict[str, Any] = field(default_factory=dict)
     used_at: float = 0.0
 
 

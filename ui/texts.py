@@ -6,6 +6,9 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+LIVE_STATES = ("requested", "running")
+"""Of a run or a training to which more will happen by itself."""
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&])")
 _LINK = re.compile(r"(?i)(?<=http)(?=s?://)|(?<=www)(?=\.)|(?<=[\w.+-])(?=@[\w-]+\.)")
 _WORD_JOINER = "\u2060"

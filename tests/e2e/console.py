@@ -35,7 +35,7 @@ class Console:
         self.sees_title(name)
 
     def press(self, name: str) -> None:
-        self._wait_for_the_page()
+        self.sees_it_drawn()
         self.button(name).click()
 
     def button(self, name: str) -> Locator:
@@ -50,7 +50,7 @@ class Console:
 
     def type(self, label: str, text: str) -> None:
         """Types and leaves the field, as a click elsewhere would."""
-        self._wait_for_the_page()
+        self.sees_it_drawn()
         field = self.field(label)
         field.fill(text)
         field.blur()
@@ -65,7 +65,7 @@ class Console:
 
     def choose_row(self, number: int) -> None:
         """A row of the page's table, counted from 1."""
-        self._wait_for_the_page()
+        self.sees_it_drawn()
         table = self.page.get_by_test_id("stDataFrame").first
         table.click(position={"x": 16, "y": HEADER + ROW * number - ROW // 2})
 
@@ -78,6 +78,10 @@ class Console:
 
     def sees(self, text: str, within: int = WORKING) -> None:
         expect(self.page.get_by_test_id("stMain").get_by_text(text).first).to_be_visible(timeout=within)
+
+    def sees_it_drawn(self) -> None:
+        """To its end: before that, parts of the page before may still be on the screen."""
+        expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
     def sees_title(self, text: str) -> None:
         expect(self.page.get_by_role("heading", level=1, name=text)).to_be_visible()
@@ -94,10 +98,6 @@ class Console:
     def cells(self) -> Locator:
         """What the page's table says: it is drawn on a canvas, which holds its cells for screen readers."""
         return self.page.get_by_test_id("data-grid-canvas").first.locator("[role=gridcell]")
-
-    def _wait_for_the_page(self) -> None:
-        """Until it is drawn: before that, parts of the page before may still be on the screen."""
-        expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
     def picture(self, name: str) -> None:
         """For a person's eyes, where CARAVAN_SCREENSHOTS names a folder for it."""

@@ -75,12 +75,12 @@ def _show(adapter: Json) -> None:
 
 def _change(adapter: Json) -> None:
     name = adapter["name"]
-    form = Once(f"adapter-{name}-{adapter['version']}")
+    form = Once(f"adapter-{name}", adapter["version"])
     retired = "A retired adapter stays retired. Promote another one." if adapter["state"] == "retired" else ""
     in_use = f"{adapter['alias']} means this adapter already." if adapter["in_use"] else ""
     with st.container(border=True):
         reason = st.text_input(
-            "Reason", key=form.widget("reason"), placeholder="Why (optional)", **needs(Role.OPERATOR, unless=retired)
+            "Reason", placeholder="Why (optional)", **form.field("reason"), **needs(Role.OPERATOR, unless=retired)
         )
         with st.container(horizontal=True):
             promote = st.button(

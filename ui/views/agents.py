@@ -10,14 +10,13 @@ from ui.api import ApiError, Json
 from ui.links import opened
 from ui.mistakes import show_mistakes
 from ui.once import Once
-from ui.person import api, draft, drop_draft, keep_draft, keep_typed, needs
+from ui.person import api, needs
 from ui.sessions import Role
 from ui.tables import Columns, pager, table, when
 from ui.texts import ago, plain
 from ui.troubles import show
 
-TEXT, BASE = "agents.text", "agents.base"
-"""The drafts: the text being edited, and the revision that it began from."""
+FORM = "agents"
 
 
 def page() -> None:
@@ -44,43 +43,26 @@ def page() -> None:
 
 
 def _edit(current: Json) -> None:
-    base = int(draft(BASE, str(current["revision"])))
-    form = Once(f"agents-{base}")
+    form = Once.begun(FORM, current["revision"])
     st.caption(f"Revision {current['revision']} · {plain(current['author'])} · {ago(current['recorded_at'])}")
-    if base != current["revision"]:
-        _conflict(base, current)
+    if form.version != current["revision"]:
+        _conflict(form, current)
     with st.container(key="agents_yaml"):
-        widget = form.widget("text")
-        text = st.text_area(
-            "agents.yaml",
-            draft(TEXT, current["text"]),
-            height=520,
-            key=widget,
-            on_change=_keep,
-            args=(widget, base),
-            **needs(Role.ADMIN),
-        )
+        text = st.text_area("agents.yaml", height=520, **form.field("text", current["text"]), **needs(Role.ADMIN))
     mistakes = st.container()
-    reason = st.text_input(
-        "Reason", key=form.widget("reason"), placeholder="What changes, and why", **needs(Role.ADMIN)
-    )
+    reason = st.text_input("Reason", placeholder="What changes, and why", **form.field("reason"), **needs(Role.ADMIN))
     with st.container(horizontal=True):
         save = st.button("Save", type="primary", icon=":material/save:", key=form.widget("save"), **needs(Role.ADMIN))
         if text != current["text"] and st.button("Discard my changes", icon=":material/undo:", type="tertiary"):
             _forget(form)
     with mistakes:
         if save:
-            _save(form, text, reason, base)
+            _save(form, text, reason)
         else:
             _remembered_mistakes(text)
 
 
-def _keep(widget: str, base: int) -> None:
-    keep_typed(TEXT, widget)
-    keep_draft(BASE, str(base))
-
-
-def _save(form: Once, text: str, reason: str, base: int) -> None:
+def _save(form: Once, text: str, reason: str) -> None:
     def refused(error: ApiError) -> None:
         if error.status == 422:
             st.session_state["agents.mistakes"] = (text, error.detail)
@@ -90,7 +72,7 @@ def _save(form: Once, text: str, reason: str, base: int) -> None:
         else:
             show(error)
 
-    if written := form.send("PUT", "agents", yaml=text, version=base, refused=refused, reason=reason):
+    if written := form.send("PUT", "agents", yaml=text, version=form.version, refused=refused, reason=reason):
         st.toast(f"Saved as revision {written.version}.", icon=":material/check:")
         _forget(form)
 
@@ -102,17 +84,16 @@ def _remembered_mistakes(text: str) -> None:
 
 
 def _forget(form: Once) -> None:
-    drop_draft(TEXT)
-    drop_draft(BASE)
     st.session_state.pop("agents.mistakes", None)
     form.renew()
     st.rerun()
 
 
-def _conflict(base: int, current: Json) -> None:
-    theirs = api().one("agents", "revisions", str(base))
+def _conflict(form: Once, current: Json) -> None:
+    theirs = api().one("agents", "revisions", str(form.version))
     st.warning(
-        f"You began from revision {base}; {plain(current['author'])} has saved revision {current['revision']} since. "
+        f"You began from revision {form.version}; "
+        f"{plain(current['author'])} has saved revision {current['revision']} since. "
         "Nothing of yours is lost: compare, then decide.",
         icon=":material/call_split:",
     )
@@ -120,9 +101,9 @@ def _conflict(base: int, current: Json) -> None:
         st.code(_difference(theirs, current), language="diff")
     with st.container(horizontal=True):
         if st.button("Take theirs", icon=":material/undo:"):
-            _forget(Once(f"agents-{base}"))
+            _forget(form)
         if st.button("Keep mine, to be saved over theirs", icon=":material/edit:"):
-            keep_draft(BASE, str(current["revision"]))
+            form.move(current["revision"])
             st.rerun()
 
 

@@ -48,15 +48,14 @@ def _build() -> None:
             "Least weight",
             0.0,
             1.0,
-            0.0,
-            0.05,
-            key=form.widget("weight"),
+            step=0.05,
+            **form.field("weight", 0.0),
             **needs(
                 Role.OPERATOR, help="0 takes every pair. A person’s word weighs 1, other pairs as the ballots are sure."
             ),
         )
         annotated = right.toggle(
-            "Only pairs that somebody settled", key=form.widget("annotated"), **needs(Role.OPERATOR)
+            "Only pairs that somebody settled", **form.field("annotated", False), **needs(Role.OPERATOR)
         )
         pressed = st.button(
             "Build from the pairs as they are now",

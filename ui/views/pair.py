@@ -7,16 +7,27 @@ import streamlit as st
 from ui.api import Json
 from ui.links import back, open_here
 from ui.once import Once
-from ui.person import api, draft, drop_draft, keep_typed, needs
+from ui.person import api, needs
 from ui.sessions import Role
 from ui.tables import state_badge
 from ui.texts import ago, number, plain
 
 VERDICTS = {
-    "accepted": ("Accept", ":material/check:", "A", "The left answer is better, as the agents say."),
+    "accepted": ("Accept", ":material/check:", "A", "The left answer is better, as it was proposed."),
     "flipped": ("Flip", ":material/swap_horiz:", "F", "The right answer is better."),
     "rejected": ("Reject", ":material/block:", "X", "Neither is fit to learn from: leave the pair out."),
 }
+"""Each speaks of the pair as it was proposed, whatever was said of it since."""
+RANKS = {
+    None: ("Better", "Worse"),
+    "accepted": ("Better", "Worse"),
+    "flipped": ("Worse", "Better"),
+    "rejected": ("Left out", "Left out"),
+    "edited": ("Proposed as better", "Proposed as worse"),
+}
+"""What the latest verdict makes of the proposed answers: of the left one, which was proposed as better, and the right.
+"""
+BY_HAND = "by-hand/1"
 
 
 def show_pair(id: str, run: str | None) -> None:
@@ -32,13 +43,10 @@ def show_pair(id: str, run: str | None) -> None:
     _prompt(pair)
     _standing(pair)
     editing = _editing()
-    # The version in the name: a press on a button that showed another version meets nothing, and changes nothing.
-    form = Once(f"annotate-{id}-{pair['version']}")
+    form = Once(f"annotate-{id}", pair["version"])
     body = _edit(form, pair) if editing else _verdict(form, pair)
     _history(pair)
     if body and form.send("POST", "preferences", id, "annotations", body=body, version=pair["version"]):
-        for name in ("note", "chosen", "rejected"):
-            drop_draft(f"{name}-{id}")
         st.toast(f"{body['verdict'].capitalize()}.", icon=":material/check:")
         _open(following, run) if following else open_here(**({"run": run} if run else {}))
 
@@ -71,8 +79,10 @@ def _standing(pair: Json) -> None:
         if pair["verdict"]:
             st.caption(
                 f"{pair['verdict']} by {plain(pair['annotated_by'])} ({pair['annotator_kind']}) "
-                f"{ago(pair['annotated_at'])}. Accept, Flip and Reject speak of the pair as it was proposed."
+                f"{ago(pair['annotated_at'])}"
             )
+        elif pair["method"] == BY_HAND:
+            st.caption("Written by hand, the better answer at the left.")
         else:
             sure = number(pair["probability"] * 100, 0)
             st.caption(f"The ballots prefer the left answer: {sure} % sure, {plain(pair['method'])}.")
@@ -92,12 +102,15 @@ def _editing() -> bool:
 
 
 def _verdict(form: Once, pair: Json) -> Json | None:
-    left, right = st.columns(2)
-    with left:
-        _answer("Better", pair["chosen_agent"], pair["chosen"])
-    with right:
-        _answer("Worse", pair["rejected_agent"], pair["rejected"])
-    note = _note(form, pair)
+    if pair["verdict"] == "edited":
+        st.caption("As it was edited")
+        edited = ((pair[f"{side}_agent"], pair[side]) for side in ("chosen", "rejected"))
+        _answers(("Better", "Worse"), *edited)
+        st.caption("As it was proposed: Accept and Flip would take these texts instead")
+    proposed = pair["history"][0]["data"]["pair"]
+    answers = ((proposed[side]["agent"], proposed[side]["messages"]) for side in ("chosen", "rejected"))
+    _answers(RANKS[pair["verdict"]], *answers)
+    note = _note(form)
     withdrawn = "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
     with st.container(horizontal=True):
         for verdict, (label, icon, key, reason) in VERDICTS.items():
@@ -114,7 +127,7 @@ def _edit(form: Once, pair: Json) -> Json | None:
         chosen = _text(form, pair, "chosen", "The better answer")
     with right:
         rejected = _text(form, pair, "rejected", "The worse answer")
-    note = _note(form, pair)
+    note = _note(form)
     withdrawn = "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
     allowed = needs(Role.ANNOTATOR, unless=withdrawn)
     if st.button("Save the edit", type="primary", icon=":material/save:", key=form.widget("edit"), **allowed):
@@ -122,31 +135,28 @@ def _edit(form: Once, pair: Json) -> Json | None:
     return None
 
 
-def _answer(title: str, agent: str | None, messages: list[Json]) -> None:
-    with st.container(border=True):
-        st.markdown(f"**{title}** · {plain(agent or 'written by hand')}")
-        for message in messages:
-            if len(messages) > 1:
-                st.caption(plain(message["role"]))
-            st.text(message["content"])
+def _answers(ranks: tuple[str, str], *answers: tuple[str | None, list[Json]]) -> None:
+    """Side by side, each with its rank, its agent and its messages."""
+    for column, rank, (agent, messages) in zip(st.columns(2), ranks, answers, strict=True):
+        with column, st.container(border=True):
+            st.markdown(f"**{rank}** · {plain(agent or 'written by hand')}")
+            for message in messages:
+                if len(messages) > 1:
+                    st.caption(plain(message["role"]))
+                st.text(message["content"])
 
 
 def _text(form: Once, pair: Json, side: str, label: str) -> str:
-    name, widget = f"{side}-{pair['preference_id']}", form.widget(side)
-    text = draft(name, pair[side][-1]["content"])
-    return st.text_area(label, text, height=220, key=widget, on_change=keep_typed, args=(name, widget))
+    said: str = st.text_area(label, height=220, **form.field(side, pair[side][-1]["content"]))
+    return said
 
 
-def _note(form: Once, pair: Json) -> str:
-    name, widget = f"note-{pair['preference_id']}", form.widget("note")
+def _note(form: Once) -> str:
     said: str = st.text_input(
         "Note",
-        draft(name),
-        key=widget,
-        on_change=keep_typed,
-        args=(name, widget),
         placeholder="Why (optional)",
         max_chars=4000,
+        **form.field("note"),
         **needs(Role.ANNOTATOR),
     )
     return said

@@ -13,11 +13,10 @@ from ui.once import Once
 from ui.person import api, needs
 from ui.sessions import Role
 from ui.tables import Columns, facts, numbers, sheet, state_badge, table, when
-from ui.texts import brief, count, moment, number, plain, span
+from ui.texts import LIVE_STATES, brief, count, moment, number, plain, span
 from ui.troubles import live
 from ui.views.call import show_call
 
-LIVE_STATES = ("requested", "running")
 PAIRS_SECONDS = 10.0
 
 

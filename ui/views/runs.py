@@ -6,15 +6,15 @@ import streamlit as st
 
 from ui.links import back, go, open_here, opened
 from ui.once import Once
-from ui.person import api, draft, drop_draft, keep_typed, needs
+from ui.person import api, needs
 from ui.sessions import Role
 from ui.tables import Columns, numbers, pager, table, when
+from ui.texts import LIVE_STATES
 from ui.troubles import live
 from ui.views.run import show_run
 
 KINDS = {"mutual_ranking": "Mutual ranking"}
 KINDS_HELP = "Mutual ranking: everybody answers, then ranks the others’ answers."
-LIVE_STATES = ("requested", "running")
 FOLLOW_UP = "\n---\n"
 
 
@@ -36,14 +36,10 @@ def _start() -> None:
     form = Once("start-run")
     with st.container(border=True):
         st.subheader("Start a run")
-        field = form.widget("task")
         task = st.text_area(
             "Task",
-            value=draft("task"),
-            key=field,
-            on_change=keep_typed,
-            args=("task", field),
             placeholder="Why is the sky blue?",
+            **form.field("task"),
             **needs(
                 Role.OPERATOR,
                 help="What all agents are asked. A line of three dashes (---) begins a follow-up question.",
@@ -57,7 +53,7 @@ def _start() -> None:
             "Agents",
             _agents(),
             placeholder="Everybody on the roster",
-            key=form.widget("agents"),
+            **form.field("agents", []),
             **needs(Role.OPERATOR),
         )
         tokens = right.number_input(
@@ -65,7 +61,7 @@ def _start() -> None:
             min_value=1,
             value=None,
             placeholder="As in agents.yaml",
-            key=form.widget("tokens"),
+            **form.field("tokens", None),
             **needs(Role.OPERATOR),
         )
         pressed = st.button(
@@ -75,7 +71,6 @@ def _start() -> None:
         turns = [turn.strip() for turn in f"\n{task}\n".split(FOLLOW_UP)]
         body = {"kind": kind, "task": {"turns": turns}, "agents": agents, "max_tokens": tokens}
         if written := form.send("POST", "workflows", body=body):
-            drop_draft("task")
             go("runs", run=written.id)
 
 

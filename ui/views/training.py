@@ -10,9 +10,9 @@ from ui.once import Once
 from ui.person import api, needs
 from ui.sessions import Role
 from ui.tables import Columns, numbers, pager, table, when
-from ui.texts import count, short
+from ui.texts import LIVE_STATES, count, short
 from ui.troubles import live
-from ui.views.training_run import LIVE_STATES, show_training
+from ui.views.training_run import show_training
 
 
 def page() -> None:
@@ -42,18 +42,20 @@ def _start() -> None:
             return
         asked = opened("dataset")
         left, right = st.columns([3, 2])
+        widget = form.widget("dataset")
         dataset = left.selectbox(
             "Dataset",
             list(datasets),
             index=list(datasets).index(asked) if asked in datasets else 0,
             format_func=lambda id: _title(datasets[id]),
-            key=form.widget("dataset"),
+            key=widget,
+            on_change=_into_the_address,
+            args=(widget,),
             **allowed,
         )
         alias = right.text_input(
             "Adapter alias",
-            "team",
-            key=form.widget("alias"),
+            **form.field("alias", "team"),
             **needs(Role.OPERATOR, help="Agents name it in agents.yaml; the new adapter becomes its next revision."),
         )
         config = _config(form)
@@ -61,6 +63,11 @@ def _start() -> None:
     body = {"dataset_id": dataset, "alias": alias, "config": config}
     if pressed and (written := form.send("POST", "training-runs", body=body)):
         open_here(training=written.id)
+
+
+def _into_the_address(widget: str) -> None:
+    """A reload, and a link that comes from a dataset, both find the dataset there."""
+    st.query_params["dataset"] = st.session_state[widget]
 
 
 def _title(dataset: Json) -> str:
@@ -78,12 +85,18 @@ def _config(form: Once) -> Json:
         Role.OPERATOR, help="DPO’s temperature: the larger, the closer the adapter stays to the base model."
     )
     columns = st.columns(4)
-    steps = columns[0].number_input("Steps", 1, 10_000, usual["steps"], key=form.widget("steps"), **allowed)
+    steps = columns[0].number_input("Steps", 1, 10_000, **form.field("steps", usual["steps"]), **allowed)
     rate = columns[1].number_input(
-        "Learning rate", 1e-7, 0.1, usual["learning_rate"], 1e-5, "%.6f", key=form.widget("rate"), **allowed
+        "Learning rate",
+        1e-7,
+        0.1,
+        step=1e-5,
+        format="%.6f",
+        **form.field("rate", usual["learning_rate"]),
+        **allowed,
     )
-    beta = columns[2].number_input("Beta", 0.01, 5.0, usual["beta"], 0.05, key=form.widget("beta"), **closeness)
-    seed = columns[3].number_input("Seed", 0, 2**31 - 1, usual["seed"], key=form.widget("seed"), **allowed)
+    beta = columns[2].number_input("Beta", 0.01, 5.0, step=0.05, **form.field("beta", usual["beta"]), **closeness)
+    seed = columns[3].number_input("Seed", 0, 2**31 - 1, **form.field("seed", usual["seed"]), **allowed)
     return {"steps": steps, "learning_rate": rate, "beta": beta, "seed": seed}
 
 

@@ -11,10 +11,9 @@ from ui.once import Once
 from ui.person import api, needs
 from ui.sessions import Role
 from ui.tables import facts, state_badge
-from ui.texts import number, plain, short, span
+from ui.texts import LIVE_STATES, number, plain, short, span
 from ui.troubles import live
 
-LIVE_STATES = ("requested", "running")
 LOG_BYTES = 16_384
 CURVES = {
     "loss": (

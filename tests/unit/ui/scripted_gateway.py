@@ -1,4 +1,5 @@
-"""A real HTTP server with a script in a gateway's place: it notes each request and gives the next answer."""
+"""A real HTTP server with a script in a gateway's place: it notes each request and gives what stands at its path, or
+else the next answer."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 
 @dataclass
@@ -25,6 +27,15 @@ class ScriptedGateway:
     url: str
     requests: list[Request] = field(default_factory=list)
     answers: list[tuple[int, Any]] = field(default_factory=list)
+    standing: dict[str, Any] = field(default_factory=dict)
+    """By path, without the query: what is there whenever it is read."""
+
+    def answer_to(self, request: Request) -> tuple[int, Any]:
+        """Status and body."""
+        place = urlsplit(request.path).path
+        if request.method == "GET" and place in self.standing:
+            return 200, self.standing[place]
+        return self.answers.pop(0)
 
     def answers_with(self, *bodies: Any, status: int = 200) -> None:
         self.answers.extend((status, body) for body in bodies)
@@ -41,7 +52,7 @@ def scripted_gateway() -> Iterator[ScriptedGateway]:
             size = int(self.headers.get("Content-Length", 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             gateway.requests.append(Request(self.command, self.path, headers, self.rfile.read(size)))
-            status, body = gateway.answers.pop(0)
+            status, body = gateway.answer_to(gateway.requests[-1])
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
