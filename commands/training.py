@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from domain.dataset import Dataset
-from domain.errors import AlreadyDone, Invalid
+from domain.errors import Invalid, NotReady
 from domain.lora_adapter import LoraAdapter, Passport, adapter_id, adapter_name
 from domain.ports import Session, Written
 from domain.training import Progress, TrainedAdapter, TrainingRun
@@ -66,13 +66,13 @@ class Requesting:
         self._base_models = base_models
 
     def __call__(self, command: RequestTraining, session: Session) -> Written:
-        """Raises NotFound, AlreadyDone while the dataset is being built, Invalid when it holds no pair or when there
+        """Raises NotFound, NotReady while the dataset is being built, Invalid when it holds no pair or when there
         is no such base model."""
         if command.base_model not in self._base_models:
             raise Invalid(f"no trainer has {command.base_model!r}; there is {', '.join(sorted(self._base_models))}")
         dataset = session.get(Dataset, command.dataset_id)
         if dataset.sha256 is None:
-            raise AlreadyDone("the dataset is not built yet; try again in a moment")
+            raise NotReady("the dataset is not built yet; try again in a moment")
         if not dataset.pairs:
             raise Invalid("the dataset holds no pair; loosen its filter, or annotate some preferences first")
         adapter_name(command.alias, 1)

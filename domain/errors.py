@@ -25,7 +25,7 @@ class VersionConflict(DomainError):
 
     status = 412
 
-    def __init__(self, expected: int, actual: int) -> None:
+    def __init__(self, expected: int | str, actual: int) -> None:
         super().__init__(f"it is at version {actual}, not {expected}: read it again, then repeat the change")
 
 
@@ -33,6 +33,12 @@ class PreconditionRequired(DomainError):
     """The change must say what it was made from. HTTP 428."""
 
     status = 428
+
+
+class NotReady(DomainError):
+    """What the command builds on is still being made. HTTP 409."""
+
+    status = 409
 
 
 class AlreadyDone(DomainError):

@@ -12,7 +12,7 @@ from pydantic import Field
 from commands.datasets import RequestDataset
 from domain.access import Role
 from domain.dataset import Filter
-from domain.errors import AlreadyDone
+from domain.errors import NotReady
 from domain.ports import Written
 from gateway.auth import needs
 from gateway.errors import Answers, responses
@@ -76,7 +76,7 @@ def download_dataset(
     a file that was lost or changed is written again from the events."""
     dataset = found(datasets.find(view.db, dataset_id), "dataset", dataset_id)
     if not dataset["sha256"]:
-        raise AlreadyDone("the dataset is not built yet; try again in a moment")
+        raise NotReady("the dataset is not built yet; try again in a moment")
     headers = {"ETag": tag.check(dataset["sha256"])}
     return FileResponse(
         core.dataset_file(dataset_id), media_type=MEDIA_TYPE, filename=f"{dataset_id}.{format}", headers=headers

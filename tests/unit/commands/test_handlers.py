@@ -29,7 +29,7 @@ from commands.workflows import (
     StartWorkflow,
     StopWorkflow,
 )
-from domain.errors import AlreadyDone, Invalid, NotFound, PreconditionRequired, VersionConflict
+from domain.errors import AlreadyDone, Invalid, NotFound, NotReady, PreconditionRequired, VersionConflict
 from domain.lora_adapter import LoraAdapter, adapter_id
 from domain.preference import Verdict
 from domain.training import TrainingRun
@@ -188,7 +188,7 @@ def test_a_dataset_is_as_of_now_unless_told_otherwise(doors: Doors) -> None:
 
 
 def test_training_waits_for_a_dataset_that_is_built_and_holds_something(doors: Doors) -> None:
-    with pytest.raises(AlreadyDone, match="not built yet"):
+    with pytest.raises(NotReady, match="not built yet"):
         doors.ask(RequestTraining(doors.ask(RequestDataset()), "tiny", "team"))
     with pytest.raises(Invalid, match="no pair"):
         doors.ask(RequestTraining(doors.a_built_dataset(pairs=0), "tiny", "team"))
