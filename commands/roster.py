@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Literal
 
 from domain.errors import PreconditionRequired, VersionConflict
 from domain.ports import RosterFormat, Session, Written
 from domain.roster import ROSTER_ID, AgentRoster
+
+ANY: Literal["*"] = "*"
+"""As the expected revision: whichever there is, as HTTP's `If-Match: *` says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class ReviseRoster:
 
     text: str
     reason: str = ""
-    expected_revision: int | None = None
+    expected_revision: int | Literal["*"] | None = None
 
 
 class Revising:
@@ -38,6 +42,7 @@ class Revising:
         elif command.expected_revision is None:
             raise PreconditionRequired("send If-Match with the ETag of the revision that you edited: no edit is lost")
         else:
-            roster.must_be_at(command.expected_revision)
+            if command.expected_revision != ANY:
+                roster.must_be_at(command.expected_revision)
             roster.revise(command.text, digest, agents, command.reason, at=session.now())
         return session.save(roster)

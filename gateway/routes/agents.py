@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from commands.roster import ReviseRoster
+from commands.roster import ANY, ReviseRoster
 from domain.access import Role
 from domain.errors import Invalid
 from domain.ports import Written
@@ -46,6 +46,12 @@ async def _yaml(request: Request) -> str:
     return text
 
 
+def _expected_revision(
+    revision: ExpectedVersion, if_match: Annotated[str | None, Header(include_in_schema=False)] = None
+) -> int | Literal["*"] | None:
+    return ANY if if_match == ANY else revision
+
+
 @router.get("", response_model=RosterRevision, responses=EITHER | responses(404))
 def get_agents(view: Rosters, tag: Tag, accept: Accept = "*/*") -> Response | dict[str, Any]:
     """The current agents.yaml. Its ETag is its revision."""
@@ -62,7 +68,7 @@ def revise_agents(
     text: Annotated[str, Depends(_yaml)],
     command: Commands,
     tag: Tag,
-    revision: ExpectedVersion,
+    revision: Annotated[int | Literal["*"] | None, Depends(_expected_revision)],
     reason: Annotated[str, Query(max_length=2000)] = "",
 ) -> Written:
     """Replaces agents.yaml, once it is valid. Runs asked for before keep the revision that they began with."""
