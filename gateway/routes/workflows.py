@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from commands.workflows import RequestWorkflow, StopWorkflow
 from domain.access import Role
@@ -83,7 +84,7 @@ def start_batch(body: BatchRequest, command: Commands) -> Batch:
         [RequestWorkflow(body.kind, each.task(), body.agents, batch, body.max_tokens) for each in body.tasks]
     )
     position = max(one.position for one in written)
-    command.tell(position, location=f"/v1/workflows?batch={batch}")
+    command.tell(position, location=f"/v1/workflows?batch={quote(batch, safe='')}")
     return Batch(batch=batch, runs=written, position=position)
 
 
@@ -94,11 +95,13 @@ def list_workflows(
     kind: str | None = None,
     batch: str | None = None,
     agent: Annotated[str | None, Query(description="Only runs that this agent takes part in")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Only runs that were asked for then or later")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Excluded itself")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> dict[str, Any]:
     """Runs, the newest first."""
-    wanted = workflow_runs.Filter(state, kind, batch, agent)
+    wanted = workflow_runs.Filter(state, kind, batch, agent, since, until)
     return view.page(workflow_runs.runs(view.db, wanted, cursor, limit))
 
 

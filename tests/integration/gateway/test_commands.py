@@ -117,6 +117,17 @@ async def test_a_batch_repeated_under_its_key_starts_each_run_once(gateway: Gate
     assert {run["run_id"] for run in listed} == {run["id"] for run in first.json()["runs"]}
 
 
+@pytest.mark.parametrize("batch", ["a&b", "Größe 日本", "two\nlines", "50%"])
+async def test_a_batch_of_any_name_is_found_at_its_location(gateway: Gateway, batch: str) -> None:
+    async with gateway.client() as client:
+        await put_agents(client)
+        answer = await client.post("/v1/workflows/batch", json={"tasks": [TASK, TASK], "batch": batch})
+        assert (answer.status_code, answer.json()["batch"]) == (202, batch)
+        gateway.catch_up()
+        runs = (await client.get(answer.headers["location"])).json()["items"]
+        assert [run["batch"] for run in runs] == [batch, batch]
+
+
 async def test_a_batch_with_one_bad_task_starts_nothing(gateway: Gateway) -> None:
     async with gateway.client() as client:
         await put_agents(client)
@@ -234,7 +245,8 @@ async def test_a_dataset_is_downloaded_once_it_is_built(gateway: Gateway) -> Non
         asked = (await client.post("/v1/datasets", json={"filter": {"min_weight": 0.5}})).json()
         path = f"/v1/datasets/{asked['id']}/download"
         gateway.catch_up()
-        assert (await client.get(path)).status_code == 409
+        early = await client.get(path)
+        assert (early.status_code, early.json()["type"]) == (409, "urn:caravan:problem:not-ready")
 
         built = gateway.core.dataset_file(UUID(asked["id"]))
         gateway.catch_up()
@@ -329,6 +341,15 @@ async def test_agents_yaml_keeps_its_comments_and_no_edit_is_lost(gateway: Gatew
         assert [one["revision"] for one in (await admin.get("/v1/agents/revisions")).json()["items"]] == [2, 1]
         assert (await admin.get("/v1/agents/revisions/0")).status_code == 404
         assert (await admin.get(f"/v1/agents/revisions/{2**40}")).status_code == 404
+
+
+async def test_a_star_replaces_whichever_agents_yaml_there_is_but_not_none(gateway: Gateway) -> None:
+    whichever = {"If-Match": "*"}
+    async with gateway.client() as admin:
+        assert (await admin.put("/v1/agents", content=AGENTS, headers=whichever)).status_code == 412
+        await put_agents(admin)
+        replaced = await admin.put("/v1/agents", content=AGENTS + "\n", headers=whichever)
+        assert (replaced.status_code, replaced.json()["version"]) == (200, 2)
 
 
 async def test_of_two_first_revisions_at_once_one_is_kept_and_a_repeat_of_it_gets_its_first_answer(

@@ -203,6 +203,19 @@ async def test_the_log_is_searched(library: Gateway) -> None:
         assert await found(workflow=story.id_of("stopped run")) == 0
 
 
+async def test_runs_are_found_by_when_they_were_asked_for(library: Gateway) -> None:
+    async with library.client(Role.VIEWER) as viewer:
+
+        async def found(**params: Any) -> list[str]:
+            return [run["run_id"] for run in (await viewer.get("/v1/workflows", params=params)).json()["items"]]
+
+        *_, first = (await viewer.get("/v1/workflows")).json()["items"]
+        moment = first["requested_at"]
+        assert await found(until=moment) == []
+        assert first["run_id"] in await found(since=moment)
+        assert (await viewer.get("/v1/workflows", params={"since": "2026-01-01"})).status_code == 422
+
+
 async def test_prometheus_sees_requests_work_and_errors(library: Gateway) -> None:
     async with library.client(Role.VIEWER) as viewer:
         await viewer.get(f"/v1/workflows/{story.RUN}")
