@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
@@ -80,7 +80,7 @@ class Api:
 
     def health(self) -> Json:
         """Every part's state, also when one of them is down."""
-        return cast(Json, self._send("GET", "/health", accepted=(503,)).json())
+        return cast(Json, self._send("GET", "/health", accepted=_tells_health).json())
 
     def defaults(self, schema: str) -> Json:
         """What the API takes for the fields of that schema that a request leaves out, as its OpenAPI document says."""
@@ -163,15 +163,29 @@ class Api:
     def _json(self, method: str, path: str, **request: Any) -> Json:
         return cast(Json, self._send(method, path, **request).json())
 
-    def _send(self, method: str, path: str, accepted: tuple[int, ...] = (), **request: Any) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        accepted: Callable[[httpx.Response], bool] = lambda response: response.is_success,
+        **request: Any,
+    ) -> httpx.Response:
         try:
             response = self._http.request(method, path, **request)
         except httpx.TransportError as error:
             detail = f"No gateway answers at {self.url}. The command caravan up starts one."
             raise Unavailable(503, "Caravan is not there", detail) from error
-        if response.is_success or response.status_code in accepted:
+        if accepted(response):
             return response
         raise _refusal(response)
+
+
+def _tells_health(response: httpx.Response) -> bool:
+    """Also the 503 of a gateway that names the parts which do not work, but not that of one that can tell nothing."""
+    try:
+        return "checks" in response.json()
+    except ValueError:
+        return False
 
 
 def _refusal(response: httpx.Response) -> ApiError:

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from ui import links
-from ui.person import session, sign_out
+from ui.person import arrive, sign_out
 from ui.texts import plain
 from ui.troubles import guarded
 from ui.views import adapters, agents, annotate, datasets, log, overview, runs, training
@@ -21,7 +21,7 @@ def main() -> None:
     """One run of the script."""
     st.set_page_config(page_title="Caravan", page_icon=str(HERE / "mark.svg"), layout="wide")
     st.html(HERE / "style.css")
-    me = session()
+    me = arrive()
     st.logo(str(HERE / "wordmark.svg"), icon_image=str(HERE / "mark.svg"), size="large")
     site = {
         "": [_page(overview.page, "Overview", "home", "overview", default=True)],

@@ -13,9 +13,22 @@ from ui.sessions import SESSIONS, Role, Session
 _RELOAD = "<script>window.location.reload()</script>"
 
 
+def arrive() -> Session:
+    """The sign-in of a person who opens a page, or does something on it. Parts of a page that are drawn again by
+    themselves do not come by here, and so do not keep an idle session open."""
+    return _or_leave(SESSIONS.use(_ids()))
+
+
 def session() -> Session:
     """The sign-in behind this page. Without one the browser is sent to the sign-in page."""
-    found = SESSIONS.find(session_ids(st.context.headers.get("Cookie") or ""))
+    return _or_leave(SESSIONS.find(_ids()))
+
+
+def _ids() -> list[str]:
+    return session_ids(st.context.headers.get("Cookie") or "")
+
+
+def _or_leave(found: Session | None) -> Session:
     if found is None:
         leave()
     return found

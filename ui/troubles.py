@@ -13,6 +13,8 @@ from ui.texts import plain
 
 RETRY_SECONDS = 2.0
 LIVE_SECONDS = 1.0
+PROBE_SECONDS = 5.0
+"""Between looks at what takes every part of Caravan some work to answer."""
 
 
 def show(error: ApiError) -> None:
@@ -34,14 +36,14 @@ def guarded(draw: Callable[[], None]) -> None:
         show(error)
 
 
-def live(draw: Callable[[], bool], going: bool) -> None:
-    """Draws a part of a page; while something is `going` on there, again every second until `draw` says that it is
-    over."""
+def live(draw: Callable[[], bool], going: bool, seconds: float = LIVE_SECONDS) -> None:
+    """Draws a part of a page; while something is `going` on there, again every so many seconds until `draw` says that
+    it is over."""
     if not going:
         draw()
         return
 
-    @st.fragment(run_every=LIVE_SECONDS)
+    @st.fragment(run_every=seconds)
     def part() -> None:
         def once() -> None:
             if not draw():

@@ -9,7 +9,7 @@ from ui.links import link
 from ui.person import api
 from ui.tables import Columns, numbers, sheet
 from ui.texts import ago, brief, plain
-from ui.troubles import live
+from ui.troubles import PROBE_SECONDS, live
 
 
 def page() -> None:
@@ -21,7 +21,7 @@ def page() -> None:
     live(_loop, going=True)
     st.subheader("Health")
     with st.spinner("Trying every part…"):
-        live(_health, going=True)
+        live(_health, going=True, seconds=PROBE_SECONDS)
 
 
 def _loop() -> bool:

@@ -104,6 +104,15 @@ def test_health_is_told_when_a_part_is_down_too(gateway, api):
     assert api.health()["status"] == "degraded"
 
 
+def test_a_gateway_that_cannot_even_tell_its_health_is_an_outage(gateway, api):
+    problem = {"title": "Service Unavailable", "detail": "the database does not answer"}
+    gateway.answers_with(problem, b"<html>not JSON</html>", status=503)
+    with pytest.raises(Unavailable, match="the database does not answer"):
+        api.health()
+    with pytest.raises(Unavailable, match="not JSON"):
+        api.health()
+
+
 def test_an_id_from_the_address_cannot_leave_its_place_in_the_path(gateway, api):
     gateway.answers_with({})
     api.one("workflows", "x/steps?cursor=1")

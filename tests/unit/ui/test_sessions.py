@@ -54,10 +54,18 @@ def test_of_several_cookies_the_one_that_is_known_counts(sessions, api):
 def test_a_session_is_forgotten_after_twelve_hours_without_use(sessions, api, clock):
     id = sessions.open(api)
     clock.now = IDLE_SECONDS
-    assert sessions.find([id]) is not None
+    assert sessions.use([id]) is not None
     clock.now = 2 * IDLE_SECONDS
-    assert sessions.find([id]) is not None
+    assert sessions.use([id]) is not None
     clock.now = 3 * IDLE_SECONDS + 1
+    assert sessions.use([id]) is None
+
+
+def test_a_page_that_draws_itself_again_does_not_keep_its_session_open(sessions, api, clock):
+    id = sessions.open(api)
+    clock.now = IDLE_SECONDS
+    assert sessions.find([id]) is not None
+    clock.now = IDLE_SECONDS + 1
     assert sessions.find([id]) is None
 
 
