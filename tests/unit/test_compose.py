@@ -1,0 +1,29 @@
+"""In containers, too, nobody is told more than the process needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.stack import SERVERS, WITHHELD
+
+COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    ours: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
+    return ours
+
+
+@pytest.mark.parametrize("name", WITHHELD)
+def test_a_process_is_not_told_what_the_supervisor_would_withhold(services, name):
+    assert services[name]["environment"].keys().isdisjoint(WITHHELD[name])
+
+
+@pytest.mark.parametrize("name", ["migrate", "gateway", "projectors", "worker", "trainer"])
+def test_a_process_that_needs_the_servers_is_told_where_they_are(services, name):
+    assert services[name]["environment"].keys() >= SERVERS
