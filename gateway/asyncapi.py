@@ -39,9 +39,30 @@ ENVELOPE: dict[str, Any] = {
         "project": _TEXT,
         "datasubjects": _TEXT | {"description": "Whom the data is about, with commas between; absent: nobody is named"},
         "data": {"type": "object"},
+        "data_base64": _TEXT | {"description": "In place of `data`: the stored bytes, where they are no JSON"},
+        "dataref": _TEXT | {"description": "In place of `data`: where the API shows an event too large for NATS"},
     },
     "required": ["specversion", "id", "source", "type", "subject", "time", "position", "version"],
+    "oneOf": [{"required": [name]} for name in ("data", "data_base64", "dataref")],
 }
+
+ASIDES: dict[str, dict[str, Any]] = {
+    "heartbeat": {
+        "type": "object",
+        "description": "Nothing more that is wanted happened up to `position`: from there the stream may be resumed. "
+        "In server-sent events it is a comment, with the position as its `id`.",
+        "properties": {"type": {"const": "heartbeat"}, "position": {"type": "integer", "minimum": 0}},
+        "required": ["type", "position"],
+    },
+    "ended": {
+        "type": "object",
+        "description": "The last server-sent event of a stream that the server ends. A WebSocket is closed with the "
+        "same code and reason instead.",
+        "properties": {"code": _COUNT, "reason": _TEXT},
+        "required": ["code", "reason"],
+    },
+}
+"""What a stream says beside events."""
 
 
 def asyncapi(version: str) -> dict[str, Any]:
@@ -59,8 +80,8 @@ def asyncapi(version: str) -> dict[str, Any]:
             "follow": {"action": "receive", "channel": {"$ref": "#/channels/stream"}},
         },
         "components": {
-            "messages": {topic: _message(topic, event) for topic, event in EVENT_TYPES.items()},
-            "schemas": {"Envelope": ENVELOPE, **payloads, **definitions},
+            "messages": _messages(),
+            "schemas": {"Envelope": ENVELOPE, **payloads, **definitions, **ASIDES},
         },
     }
 
@@ -84,7 +105,7 @@ def _without_identity(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _event(topic: str, data: dict[str, Any]) -> dict[str, Any]:
-    own = {"properties": {"type": {"const": topic}, "data": data}, "required": ["data"]}
+    own = {"properties": {"type": {"const": topic}, "data": data}}
     return {"allOf": [{"$ref": "#/components/schemas/Envelope"}, own]}
 
 
@@ -99,12 +120,16 @@ def _channel(topic: str) -> dict[str, Any]:
 def _stream() -> dict[str, Any]:
     return {
         "address": "/v1/stream",
-        "description": "WebSocket, or server-sent events. Between events: {type: heartbeat, position}.",
-        "messages": {topic: {"$ref": f"#/components/messages/{topic}"} for topic in EVENT_TYPES},
+        "description": "WebSocket, or server-sent events",
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _messages()},
     }
 
 
-def _message(topic: str, event: type[AggregateEvent]) -> dict[str, Any]:
+def _messages() -> dict[str, Any]:
+    return {topic: _told(topic, event) for topic, event in EVENT_TYPES.items()} | {name: _said(name) for name in ASIDES}
+
+
+def _told(topic: str, event: type[AggregateEvent]) -> dict[str, Any]:
     return {
         "name": topic,
         "title": f"{topic}, version {schema_version(event)}",
@@ -112,3 +137,8 @@ def _message(topic: str, event: type[AggregateEvent]) -> dict[str, Any]:
         "contentType": "application/cloudevents+json",
         "payload": {"$ref": f"#/components/schemas/{topic}"},
     }
+
+
+def _said(name: str) -> dict[str, Any]:
+    payload = {"$ref": f"#/components/schemas/{name}"}
+    return {"name": name, "title": name, "contentType": "application/json", "payload": payload}

@@ -166,6 +166,9 @@ async def test_a_quiet_stream_beats(gateway: Gateway, address: str, monkeypatch:
         got = await frames(socket, 2)
     assert got[0]["position"] == 2
     assert got[1] == {"type": "heartbeat", "position": 2}
+    document = asyncapi("1")
+    heartbeat = document["components"]["messages"]["heartbeat"]["payload"]
+    Draft202012Validator(document | heartbeat).validate(got[1])
 
 
 async def sse(client: httpx.AsyncClient, url: str, count: int, **headers: str) -> list[ServerSentEvent]:
