@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +16,18 @@ from gateway.settings import Settings
 RETRY_SECONDS = 20.0
 """How long to go on asking a gateway that is being restarted."""
 
+SILENCE_SECONDS = 45.0
+"""How long a stream may say nothing: three of the gateway's heartbeats."""
+
 Json = dict[str, Any]
 
 
 class ApiError(Exception):
     """The gateway refused, or could not be reached. The text is for the person at the terminal."""
+
+
+class Unavailable(ApiError):
+    """Nobody answers, or not now: the same may go well later."""
 
 
 class Api:
@@ -36,13 +43,18 @@ class Api:
         """The answer's JSON. `query` values that are None are left out. Raises ApiError."""
         return cast(Json, self.send("GET", path, params=_given(query)).json())
 
-    def post(self, path: str, body: object = None, **headers: str) -> Json:
+    def post(self, path: str, body: object = None) -> Json:
         """Sends a command once, however often it must be repeated. Raises ApiError."""
-        return cast(Json, self.send("POST", path, json=body, headers=_keyed(headers)).json())
+        return cast(Json, self.send("POST", path, json=body, headers=_key()).json())
+
+    def put(self, path: str, content: bytes, headers: Mapping[str, str], **query: object) -> Json:
+        """Replaces what is there, once, however often it must be repeated. Raises ApiError."""
+        headers = {**headers, **_key()}
+        return cast(Json, self.send("PUT", path, params=_given(query), content=content, headers=headers).json())
 
     def delete(self, path: str, **query: object) -> Json:
         """Raises ApiError."""
-        return cast(Json, self.send("DELETE", path, params=_given(query), headers=_keyed({})).json())
+        return cast(Json, self.send("DELETE", path, params=_given(query), headers=_key()).json())
 
     def pages(self, path: str, **query: object) -> Iterator[Json]:
         """Every item of a list, page by page."""
@@ -56,9 +68,11 @@ class Api:
 
     @contextmanager
     def stream(self, path: str, **query: object) -> Iterator[httpx.Response]:
-        """Server-sent events, as they come. Raises ApiError where they are refused."""
+        """Server-sent events, as they come. Raises ApiError where they are refused, and httpx.TransportError when they
+        break off, or fall silent."""
         headers = {"Accept": "text/event-stream"}
-        with self._http.stream("GET", path, params=_given(query), headers=headers, timeout=None) as response:
+        patience = httpx.Timeout(60, read=SILENCE_SECONDS)
+        with self._http.stream("GET", path, params=_given(query), headers=headers, timeout=patience) as response:
             if not response.is_success:
                 response.read()
             yield _checked(response)
@@ -71,7 +85,7 @@ class Api:
                 response = self._http.request(method, path, **request)
             except httpx.TransportError as error:
                 if time.monotonic() > deadline:
-                    raise ApiError(f"no gateway answers at {self._url}; start one with `caravan up`") from error
+                    raise Unavailable(f"no gateway answers at {self._url}; start one with `caravan up`") from error
             else:
                 if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
                     return _checked(response)
@@ -104,12 +118,13 @@ def _checked(response: httpx.Response) -> httpx.Response:
         text = problem.get("detail") or problem["title"]
     except (ValueError, KeyError):
         text = response.text[:500]
-    raise ApiError(f"{text} (HTTP {response.status_code})")
+    kind = Unavailable if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else ApiError
+    raise kind(f"{text} (HTTP {response.status_code})")
 
 
 def _given(query: Json) -> Json:
     return {name: value for name, value in query.items() if value is not None}
 
 
-def _keyed(headers: dict[str, str]) -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid4()), **{name.replace("_", "-"): value for name, value in headers.items()}}
+def _key() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid4())}

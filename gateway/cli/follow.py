@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpx
 from httpx_sse import EventSource
 
-from gateway.cli.client import Api, ApiError, Json
+from gateway.cli.client import Api, ApiError, Json, Unavailable
 
 T = TypeVar("T")
 
@@ -26,14 +26,23 @@ def patiently(look: Callable[[], T | None], seconds: float | None = None, what: 
     return found
 
 
+def insistently(ask: Callable[[], T]) -> T:
+    """Asks until the gateway answers, however long it is away."""
+    while True:
+        try:
+            return ask()
+        except Unavailable:
+            time.sleep(POLL_SECONDS)
+
+
 def events(api: Api, after: int, **query: object) -> Iterator[Json]:
-    """Events from a position on, for ever: through lost connections, each exactly once."""
+    """Events from a position on, for ever: through lost connections and outages, each exactly once."""
     while True:
         try:
             for event in _stream(api, after, query):
                 after = event["position"]
                 yield event
-        except httpx.TransportError:
+        except (httpx.TransportError, Unavailable):
             time.sleep(POLL_SECONDS)
 
 

@@ -18,6 +18,7 @@ agents = typer.Typer(no_args_is_help=True, help="The agents' configuration, agen
 app.add_typer(agents, name="agents")
 
 YAML = "application/yaml"
+REVISION = ("revision", "author", "recorded_at", "reason")
 ReadableFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
 
 
@@ -56,10 +57,18 @@ def events(
 @agents.command("show")
 def show_agents(revision: int | None = None) -> None:
     """Print agents.yaml as it is now, or as it was in a revision."""
-    path = f"/v1/agents/revisions/{revision}" if revision else "/v1/agents"
+    path = "/v1/agents" if revision is None else f"/v1/agents/revisions/{revision}"
     with plain_errors():
         text = open_api(Settings()).send("GET", path, headers={"Accept": YAML}).text
     typer.echo(text, nl=False)
+
+
+@agents.command("revisions")
+def list_revisions(as_json: AsJson = False) -> None:
+    """List every agents.yaml there was, the newest first."""
+    with plain_errors():
+        found = list(open_api(Settings()).pages("/v1/agents/revisions"))
+    show(found, as_json, REVISION)
 
 
 @agents.command("validate")
@@ -78,11 +87,6 @@ def apply_agents(
     with plain_errors():
         api = open_api(Settings())
         tag = api.send("GET", "/v1/agents", headers={"Accept": YAML}).headers["ETag"]
-        written = api.send(
-            "PUT",
-            "/v1/agents",
-            params={"reason": reason},
-            content=file.read_bytes(),
-            headers={"Content-Type": YAML, "If-Match": tag},
-        ).json()
+        headers = {"Content-Type": YAML, "If-Match": tag}
+        written = api.put("/v1/agents", file.read_bytes(), headers, reason=reason)
     console.print(f"revision {written['version']}")
