@@ -37,7 +37,7 @@ def main() -> int:
     with living_caravan(prepare_model=prepare_model) as caravan:
         api = Api(caravan.api_url, caravan.token)
         began = time.monotonic()
-        batch = start_batch(api, tasks, kind="mutual_ranking", agents=[], max_tokens=MAX_TOKENS)
+        batch, _ = start_batch(api, tasks, kind="mutual_ranking", agents=[], max_tokens=MAX_TOKENS)
         runs = _play(api, batch, len(tasks), caravan)
         seconds = time.monotonic() - began
         checks = dict(_checks(caravan, runs, len(tasks)))

@@ -20,10 +20,11 @@ from domain.access import Role
 from domain.events import ActorKind
 from gateway.cli.client import Api, ApiError, Json
 from gateway.cli.follow import patiently
-from gateway.cli.learning import build_dataset, first_failure, start_training, wait_for_training
+from gateway.cli.learning import build_dataset
 from gateway.cli.output import REFUSED, AsJson, complain, console, plain_errors, show, told_aside
 from gateway.cli.runs import progress_bar, read_tasks, start_batch, wait_for_batch
 from gateway.cli.tokens import opened
+from gateway.cli.training import must_have_completed, start_training, wait_for_training
 from gateway.cli.up import Teller, supervise, welcome
 from gateway.settings import CONFIGS, Settings
 
@@ -104,7 +105,7 @@ def _own_token() -> Iterator[str]:
 
 def _tell(api: Api, tasks: list[dict[str, Any]], began: float) -> Story:
     console.rule(f"[bold]2 of 6 · four agents answer {len(tasks)} tasks and rank each other's answers")
-    batch = start_batch(
+    batch, _ = start_batch(
         api, tasks, kind="mutual_ranking", agents=[], max_tokens=ANSWER_TOKENS, batch=f"demo-{uuid4().hex[:8]}"
     )
     with progress_bar() as bar:
@@ -123,7 +124,7 @@ def _tell(api: Api, tasks: list[dict[str, Any]], began: float) -> Story:
     training = start_training(api, dataset["dataset_id"], ALIAS, {})
     with progress_bar() as bar:
         training = wait_for_training(api, training["run_id"], bar)
-    first_failure(training)
+    must_have_completed(training)
 
     adapter = training["adapter_name"]
     console.rule(f"[bold]6 of 6 · {adapter} is promoted, and the next run uses it")
@@ -184,7 +185,7 @@ def _settle_the_surest(api: Api, pairs: list[Json]) -> int:
 
 def _first_answer(api: Api, adapter: str) -> Json:
     """The first answer that an agent gives on the adapter."""
-    batch = start_batch(api, [{"turns": [QUESTION]}], kind="mutual_ranking", agents=[], max_tokens=ANSWER_TOKENS)
+    batch, _ = start_batch(api, [{"turns": [QUESTION]}], kind="mutual_ranking", agents=[], max_tokens=ANSWER_TOKENS)
     with progress_bar() as bar:
         _must_have_completed(wait_for_batch(api, batch, 1, bar))
     (run,) = api.pages("/v1/workflows", batch=batch)

@@ -1,21 +1,19 @@
-"""`caravan preferences`, `annotate`, `dataset`, `train` and `adapters`: from opinions to weights."""
+"""`caravan preferences`, `annotate`, `withdraw`, `dataset` and `adapters`: what is learnt from, and what was learnt."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 from uuid import UUID
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress
 
 from domain.preference import Verdict
-from domain.training_config import TrainingConfig
-from gateway.cli.client import Api, ApiError, Json, open_api
+from gateway.cli.client import Api, Json, open_api
 from gateway.cli.follow import patiently
 from gateway.cli.output import AsJson, console, errors, plain_errors, show
-from gateway.cli.runs import progress_bar
 from gateway.settings import Settings
 
 app = typer.Typer()
@@ -26,15 +24,15 @@ app.add_typer(adapters, name="adapters")
 
 DATASET = ("dataset_id", "state", "pairs", "annotated", "as_of", "sha256")
 ADAPTER = ("name", "state", "in_use", "registered_at", "reason")
-DEFAULTS = TrainingConfig()
-OVER = frozenset({"completed", "failed", "cancelled"})
 
 
 @app.command()
-def preferences(state: str = "waiting", as_json: AsJson = False) -> None:
-    """List preference pairs: waiting, settled, withdrawn or all."""
+def preferences(
+    state: Literal["waiting", "settled", "rejected", "withdrawn", "all"] = "waiting", as_json: AsJson = False
+) -> None:
+    """List preference pairs, by default those that wait for an opinion."""
     with plain_errors():
-        found = list(open_api(Settings()).pages("/v1/preferences", state=state))
+        found = list(open_api(Settings()).pages("/v1/preferences", state=None if state == "all" else state))
     if as_json:
         show(found, as_json)
     else:
@@ -59,6 +57,14 @@ def annotate(
         body |= {"chosen": chosen, "rejected": rejected}
     with plain_errors():
         written = open_api(Settings()).post(f"/v1/preferences/{preference}/annotations", body)
+    show(written, as_json)
+
+
+@app.command()
+def withdraw(preference: UUID, reason: str = "", as_json: AsJson = False) -> None:
+    """Take a pair out of every later dataset. Nothing is erased."""
+    with plain_errors():
+        written = open_api(Settings()).delete(f"/v1/preferences/{preference}", reason=reason)
     show(written, as_json)
 
 
@@ -89,30 +95,6 @@ def datasets(as_json: AsJson = False) -> None:
     show(found, as_json, DATASET)
 
 
-@app.command()
-def train(
-    alias: Annotated[str, typer.Argument(help="The family that the adapter belongs to, e.g. team.")],
-    dataset_id: Annotated[UUID | None, typer.Option("--dataset", help="A dataset; a new one by default.")] = None,
-    steps: int = DEFAULTS.steps,
-    learning_rate: float = DEFAULTS.learning_rate,
-    seed: int = 0,
-    wait: bool = True,
-    as_json: AsJson = False,
-) -> None:
-    """Train a LoRA adapter with DPO."""
-    config = {"steps": steps, "learning_rate": learning_rate, "seed": seed}
-    with plain_errors():
-        api = open_api(Settings())
-        data = str(dataset_id) if dataset_id else _all_pairs(api)
-        run = start_training(api, data, alias, config)
-        if wait:
-            with progress_bar() as bar:
-                run = wait_for_training(api, run["run_id"], bar)
-    show(run, as_json)
-    if run["state"] in ("failed", "cancelled"):
-        raise typer.Exit(1)
-
-
 @adapters.command("list")
 def list_adapters(as_json: AsJson = False) -> None:
     """List the adapters."""
@@ -121,11 +103,19 @@ def list_adapters(as_json: AsJson = False) -> None:
     show(found, as_json, ADAPTER)
 
 
+@adapters.command("show")
+def show_adapter(name: str, as_json: AsJson = False) -> None:
+    """Show an adapter's passport: the exact data, base model, configuration and seed that made it."""
+    with plain_errors():
+        found = open_api(Settings()).get(_address(name))
+    show(found, as_json)
+
+
 @adapters.command("promote")
 def promote(name: str, reason: str = "", as_json: AsJson = False) -> None:
     """Put an adapter to use: from the next run on, its alias means it."""
     with plain_errors():
-        written = open_api(Settings()).post(f"/v1/adapters/{name}/promote", {"reason": reason})
+        written = open_api(Settings()).post(f"{_address(name)}/promote", {"reason": reason})
     show(written if as_json else f"{name} is in use from the next run on", as_json)
 
 
@@ -133,15 +123,12 @@ def promote(name: str, reason: str = "", as_json: AsJson = False) -> None:
 def retire(name: str, reason: str = "", as_json: AsJson = False) -> None:
     """Take an adapter out of use for good."""
     with plain_errors():
-        written = open_api(Settings()).post(f"/v1/adapters/{name}/retire", {"reason": reason})
+        written = open_api(Settings()).post(f"{_address(name)}/retire", {"reason": reason})
     show(written if as_json else f"{name} is retired", as_json)
 
 
-def _all_pairs(api: Api) -> str:
-    """A new dataset's id. Raises ApiError, before anything is made, where there is no pair to learn from."""
-    if not api.get("/v1/preferences", limit=1)["items"]:
-        raise ApiError("there is no preference pair to learn from; make some with `caravan run`")
-    return str(build_dataset(api)["dataset_id"])
+def _address(adapter: str) -> str:
+    return f"/v1/adapters/{quote(adapter, safe='')}"
 
 
 def _show_pair(pair: Json) -> None:
@@ -163,29 +150,3 @@ def build_dataset(api: Api, position: int | None = None, min_weight: float = 0.0
         return found if found["sha256"] else None
 
     return patiently(built, seconds=300, what="the dataset")
-
-
-def start_training(api: Api, dataset_id: str, alias: str, config: Json) -> Json:
-    """Asks for a training run and returns it."""
-    written = api.post("/v1/training-runs", {"dataset_id": dataset_id, "alias": alias, "config": config})
-    return api.get(f"/v1/training-runs/{written['id']}", after=written["position"])
-
-
-def wait_for_training(api: Api, id: str, bar: Progress) -> Json:
-    """Shows loss and margin as they come, and returns the run when it is over. Raises ApiError when it is lost."""
-    row = bar.add_task("training", total=None)
-
-    def over() -> Json | None:
-        run = api.get(f"/v1/training-runs/{id}")
-        if run["step"]:
-            told = f"training · loss {run['loss']:.3f} · margin {run['margin']:.2f}"
-            bar.update(row, total=run["total_steps"], completed=run["step"], description=told)
-        return run if run["state"] in OVER else None
-
-    return patiently(over)
-
-
-def first_failure(run: Json) -> None:
-    """Raises ApiError where a training did not end well."""
-    if run["state"] != "completed":
-        raise ApiError(f"the training {run['state']}: {run['reason']}")

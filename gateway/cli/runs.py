@@ -13,8 +13,8 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gateway.cli.client import Api, ApiError, open_api
-from gateway.cli.follow import events, patiently
+from gateway.cli.client import Api, ApiError, Json, open_api
+from gateway.cli.follow import events, insistently, patiently
 from gateway.cli.output import AsJson, console, errors, plain_errors, show
 from gateway.settings import Settings
 
@@ -47,11 +47,11 @@ def run(
     with plain_errors():
         wanted = read_tasks(tasks) if tasks else [{"turns": [task]}]
         api = open_api(Settings())
-        batch = start_batch(api, wanted, kind=kind, agents=agent or [], max_tokens=max_tokens)
+        batch, position = start_batch(api, wanted, kind=kind, agents=agent or [], max_tokens=max_tokens)
         if wait:
             with progress_bar() as bar:
                 wait_for_batch(api, batch, len(wanted), bar)
-        runs = list(api.pages("/v1/workflows", batch=batch))
+        runs = list(api.pages("/v1/workflows", batch=batch, after=position))
     show(runs, as_json, COLUMNS)
     if any(run["state"] == "failed" for run in runs):
         raise typer.Exit(1)
@@ -79,25 +79,25 @@ def logs(
     agent: str | None = None,
     text: str | None = None,
     phase: Annotated[str | None, typer.Option(help="Only these calls, e.g. answer.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is said from now on.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is said from now on; --json: one a line.")
+    ] = False,
     limit: int = 50,
     as_json: AsJson = False,
 ) -> None:
     """Show what agents said, the newest last."""
     with plain_errors():
         api = open_api(Settings())
-        page = api.get("/v1/logs", workflow=run, agent=agent, text=text, phase=phase, limit=limit)
-        entries = page["items"]
+        wanted = {"workflow": run, "agent": agent, "text": text, "phase": phase}
+        page = api.get("/v1/logs", **wanted, limit=limit)
         if as_json and not follow:
-            show(entries, as_json)
+            show(page["items"], as_json)
             return
-        for entry in sorted(entries, key=lambda entry: entry["position"]):
-            _say(entry["agent"], entry["phase"], entry["output"], entry["score"])
+        for entry in reversed(page["items"]):
+            _say(entry, as_json)
         if follow:
-            for event in events(api, after=page["position"], workflow=run, types="workflow.step_recorded"):
-                step = event["data"]["step"]
-                if agent in (None, step["agent"]) and phase in (None, step["phase"]):
-                    _say(step["agent"], step["phase"], step["call"]["output"], step["call"]["score"])
+            for entry in _entries_after(api, page["position"], wanted):
+                _say(entry, as_json)
 
 
 def read_tasks(file: Path) -> list[dict[str, Any]]:
@@ -119,12 +119,11 @@ def read_tasks(file: Path) -> list[dict[str, Any]]:
 
 def start_batch(
     api: Api, tasks: list[dict[str, Any]], *, kind: str, agents: list[str], max_tokens: int | None, batch: str = ""
-) -> str:
-    """Starts a run for each task, together; returns the batch's name."""
+) -> tuple[str, int]:
+    """Starts a run for each task, together; returns the batch's name, and the position at which all are asked for."""
     batch = batch or f"batch-{uuid4().hex[:12]}"
     body = {"kind": kind, "tasks": tasks, "agents": agents, "batch": batch, "max_tokens": max_tokens}
-    api.post("/v1/workflows/batch", body)
-    return batch
+    return batch, int(api.post("/v1/workflows/batch", body)["position"])
 
 
 def wait_for_batch(api: Api, batch: str, total: int, bar: Progress) -> list[dict[str, Any]]:
@@ -149,6 +148,19 @@ def progress_bar() -> Iterator[Progress]:
         yield bar
 
 
-def _say(agent: str, phase: str, output: str, score: float | None) -> None:
-    said = output if score is None else f"{score:.3f} nats a token"
-    console.print(f"[bold]{escape(agent)}[/] [dim]{escape(phase)}[/] {escape(said)}", highlight=False)
+def _entries_after(api: Api, position: int, wanted: Json) -> Iterator[Json]:
+    """The log's entries from there on, for ever. The log itself says which of them are wanted."""
+    for event in events(api, after=position, workflow=wanted["workflow"], types="workflow.step_recorded"):
+        at = event["position"]
+        of_run = wanted | {"workflow": event["subject"], "as_of": at, "after": at, "limit": 1}
+        newest = insistently(lambda of_run=of_run: api.get("/v1/logs", **of_run)["items"])  # type: ignore[misc]
+        yield from (entry for entry in newest if entry["position"] == at)
+
+
+def _say(entry: Json, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(entry, ensure_ascii=False))
+        return
+    score = entry["score"]
+    said = entry["output"] if score is None else f"{score:.3f} nats a token"
+    console.print(f"[bold]{escape(entry['agent'])}[/] [dim]{escape(entry['phase'])}[/] {escape(said)}", highlight=False)
