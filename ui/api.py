@@ -60,6 +60,11 @@ class Page:
     items: list[Json]
     next: str | None
 
+    @property
+    def count(self) -> str:
+        """How many there are, as far as this page tells: 3, or 200+."""
+        return f"{len(self.items):,}{'+' if self.next else ''}"
+
 
 class Api:
     """One gateway, one token.

@@ -16,6 +16,14 @@ Columns = Mapping[str, str | ColumnConfig]
 """What a table shows: an item's field, and its heading or how to draw it."""
 
 
+def _newest() -> None:
+    st.query_params.pop("cursor", None)
+
+
+FILTER: Any = {"bind": "query-params", "on_change": _newest}
+"""For a widget that filters a table: its value stands in the address; another one begins with the newest rows again."""
+
+
 def when(heading: str) -> ColumnConfig:
     """A column of times, as the clock on the person's wall shows them."""
     return st.column_config.DatetimeColumn(heading, format="D MMM, HH:mm:ss", timezone=st.context.timezone or "UTC")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.api import Page
+from ui.api import PAGE_LIMIT, Page
 from ui.links import open_here, opened
 from ui.person import api, needs
 from ui.sessions import Role
-from ui.tables import Columns, numbers, pager, table, when
-from ui.texts import count, short
+from ui.tables import FILTER, Columns, numbers, pager, table, when
+from ui.texts import short
 from ui.views.pair import show_pair
 
 STATES = {
@@ -33,15 +33,16 @@ def page() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"Only the pairs of the run {short(run)}")
             if st.button("Show all runs", type="tertiary", icon=":material/close:"):
-                del st.query_params["run"]
+                for parameter in ("run", "cursor"):
+                    st.query_params.pop(parameter, None)
                 st.rerun()
     _progress(run)
     _list(run)
 
 
 def _progress(run: str | None) -> None:
-    waiting = api().page("preferences", limit=200, state="waiting", order="oldest", run=run)
-    settled = [api().page("preferences", limit=200, state=state, run=run) for state in ("settled", "rejected")]
+    waiting = api().page("preferences", limit=PAGE_LIMIT, state="waiting", order="oldest", run=run)
+    settled = [api().page("preferences", limit=PAGE_LIMIT, state=state, run=run) for state in ("settled", "rejected")]
     done = sum(len(page.items) for page in settled)
     total = done + len(waiting.items)
     if not total:
@@ -55,7 +56,7 @@ def _begin(waiting: Page, run: str | None) -> None:
     if not waiting.items:
         st.success("Nothing is waiting. Build a dataset, and train on it.", icon=":material/check_circle:")
         return
-    label = f"Annotate ({count(len(waiting.items), 'pair')} waiting)"
+    label = f"Annotate ({waiting.count} waiting)"
     if st.button(label, type="primary", icon=":material/rule:", **needs(Role.ANNOTATOR)):
         open_here(pair=waiting.items[0]["preference_id"], **({"run": run} if run else {}))
 
@@ -68,8 +69,8 @@ def _list(run: str | None) -> None:
         default="waiting",
         required=True,
         key="state",
-        bind="query-params",
         label_visibility="collapsed",
+        **FILTER,
     )
     wanted = None if state == "all" else state
     pairs = api().page("preferences", limit=50, state=wanted, run=run, cursor=opened("cursor"))

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from ui.links import opened
 from ui.person import api
-from ui.tables import Columns, numbers, pager, table, when
+from ui.tables import FILTER, Columns, numbers, pager, table, when
 from ui.views.call import show_call
 
 PHASES = ("answer", "score", "verdict")
-
-
-def _newest() -> None:
-    st.query_params.pop("cursor", None)
-
-
-BOUND: Any = {"bind": "query-params", "on_change": _newest}
-"""A filter's value stands in the address, and another value begins with the newest rows again."""
 
 
 def page() -> None:
@@ -53,18 +44,18 @@ def page() -> None:
 
 def _filters() -> dict[str, object]:
     first = st.columns([3, 2, 2, 2])
-    text = first[0].text_input("Text", key="text", **BOUND, placeholder="in messages or output")
-    agent = first[1].text_input("Agent", key="agent", **BOUND, placeholder="any")
-    phase = first[2].selectbox("Phase", PHASES, index=None, key="phase", **BOUND, placeholder="any")
-    adapter = first[3].text_input("Adapter", key="adapter", **BOUND, placeholder="any, or team@1")
+    text = first[0].text_input("Text", key="text", **FILTER, placeholder="in messages or output")
+    agent = first[1].text_input("Agent", key="agent", **FILTER, placeholder="any")
+    phase = first[2].selectbox("Phase", PHASES, index=None, key="phase", **FILTER, placeholder="any")
+    adapter = first[3].text_input("Adapter", key="adapter", **FILTER, placeholder="any, or team@1")
     with st.expander("More filters"):
         more = st.columns(3)
-        model = more[0].text_input("Model", key="model", **BOUND, placeholder="any")
-        tool = more[1].text_input("Tool", key="tool", **BOUND, placeholder="any")
-        workflow = more[2].text_input("Run", key="workflow", **BOUND, placeholder="a run’s id")
-        since = more[0].date_input("From", value=None, key="since", **BOUND)
-        until = more[1].date_input("To, inclusive", value=None, key="until", **BOUND)
-        tokens = more[2].number_input("Tokens, at least", min_value=0, value=None, key="min_tokens", **BOUND)
+        model = more[0].text_input("Model", key="model", **FILTER, placeholder="any")
+        tool = more[1].text_input("Tool", key="tool", **FILTER, placeholder="any")
+        workflow = more[2].text_input("Run", key="workflow", **FILTER, placeholder="a run’s id")
+        since = more[0].date_input("From", value=None, key="since", **FILTER)
+        until = more[1].date_input("To, inclusive", value=None, key="until", **FILTER)
+        tokens = more[2].number_input("Tokens, at least", min_value=0, value=None, key="min_tokens", **FILTER)
     return {
         "text": text,
         "agent": agent,

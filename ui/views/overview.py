@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.api import Json
+from ui.api import PAGE_LIMIT, Json
 from ui.links import link
 from ui.person import api
 from ui.tables import Columns, numbers, sheet
@@ -33,9 +33,8 @@ def _loop() -> bool:
         link("runs", "Runs")
     with stages[1]:
         st.markdown("**2 · Annotate**")
-        waiting = api().page("preferences", limit=200, state="waiting")
-        more = "+" if waiting.next else ""
-        st.markdown(f"**{len(waiting.items)}{more}** pairs wait for an opinion.")
+        waiting = api().page("preferences", limit=PAGE_LIMIT, state="waiting")
+        st.markdown(f"**{waiting.count}** pairs wait for an opinion.")
         link("annotate", "Annotate")
     with stages[2]:
         st.markdown("**3 · Train**")
@@ -44,7 +43,7 @@ def _loop() -> bool:
         link("training", "Training")
     with stages[3]:
         st.markdown("**4 · Use**")
-        in_use = [adapter["name"] for adapter in api().page("adapters", limit=200).items if adapter["in_use"]]
+        in_use = [adapter["name"] for adapter in api().page("adapters", limit=PAGE_LIMIT).items if adapter["in_use"]]
         st.markdown(f"In use: **{plain(', '.join(in_use))}**" if in_use else "The agents run on the base model.")
         link("adapters", "Adapters")
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.api import Json
+from ui.api import PAGE_LIMIT, Json
 from ui.links import back, open_here
 from ui.once import Once
 from ui.person import api, needs
@@ -33,11 +33,12 @@ BY_HAND = "by-hand/1"
 def show_pair(id: str, run: str | None) -> None:
     """The pair's page. After an opinion the next waiting pair follows."""
     pair = api().one("preferences", id)
-    queue = [one["preference_id"] for one in _waiting(run)]
+    waiting = api().page("preferences", limit=PAGE_LIMIT, state="waiting", order="oldest", run=run)
+    queue = [one["preference_id"] for one in waiting.items]
     following = next((other for other in _after(id, queue) if other != id), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         back("All pairs")
-        st.caption(f"{len(queue):,} waiting")
+        st.caption(f"{waiting.count} waiting")
         if following and st.button("Skip", icon=":material/skip_next:", shortcut="N", key=f"skip-{id}"):
             _open(following, run)
     _prompt(pair)
@@ -49,10 +50,6 @@ def show_pair(id: str, run: str | None) -> None:
     if body and form.send("POST", "preferences", id, "annotations", body=body, version=pair["version"]):
         st.toast(f"{body['verdict'].capitalize()}.", icon=":material/check:")
         _open(following, run) if following else open_here(**({"run": run} if run else {}))
-
-
-def _waiting(run: str | None) -> list[Json]:
-    return api().page("preferences", limit=200, state="waiting", order="oldest", run=run).items
 
 
 def _after(id: str, queue: list[str]) -> list[str]:
