@@ -190,6 +190,6 @@ def _model_key(home: Path) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: no user, no password, no token."""
+    """The URL as it may be shown: no user, no password, no token; PostgreSQL takes them as parameters too."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

