@@ -1,4 +1,4 @@
-"""The one place where the parts are wired."""
+"""Wires the parts that all processes share; what a worker and a trainer have besides is in gateway.workers."""
 
 from __future__ import annotations
 

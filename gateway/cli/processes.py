@@ -89,7 +89,7 @@ def projectors() -> None:
 @app.command()
 def worker() -> None:
     """Play workflow runs, propose pairs and build datasets."""
-    from gateway.processes import work
+    from gateway.workers import work
 
     with _process("worker") as settings, open_core(settings) as core:
         asyncio.run(work(core))
@@ -98,7 +98,7 @@ def worker() -> None:
 @app.command()
 def trainer() -> None:
     """Train LoRA adapters, one at a time."""
-    from gateway.processes import train
+    from gateway.workers import train
 
     with _process("trainer") as settings, open_core(settings) as core:
         asyncio.run(train(core))
