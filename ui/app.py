@@ -12,7 +12,7 @@ from ui import links
 from ui.person import arrive, sign_out
 from ui.texts import plain
 from ui.troubles import guarded
-from ui.views import adapters, agents, annotate, datasets, log, overview, runs, training
+from ui.views import adapters, agents, annotate, datasets, events, log, overview, runs, training
 
 HERE = Path(__file__).parent
 
@@ -35,6 +35,7 @@ def main() -> None:
         "The team": [
             _page(agents.page, "Agents", "groups", "agents"),
             _page(log.page, "Log", "receipt_long", "log"),
+            _page(events.page, "Events", "history", "events"),
         ],
     }
     links.publish([page for section in site.values() for page in section])

@@ -205,7 +205,7 @@ def test_a_viewer_sees_everything_and_can_change_nothing(caravan: LivingCaravan,
     expect(person.field("agents.yaml")).to_be_disabled()
     page.get_by_test_id("stTooltipHoverTarget").filter(has=page.get_by_role("button", name="Save")).hover()
     expect(page.get_by_role("tooltip")).to_contain_text("This needs the role admin")
-    for name in ("Annotate", "Training", "Adapters", "Log"):
+    for name in ("Annotate", "Training", "Adapters", "Log", "Events"):
         person.open(name)
         person.sees_it_drawn()
         expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)

@@ -11,6 +11,7 @@ from ui.sessions import Role
 from ui.tables import FILTER, Columns, numbers, pager, table, when
 from ui.texts import short
 from ui.views.pair import show_pair
+from ui.views.propose import propose
 
 STATES = {
     "waiting": "Waiting",
@@ -37,6 +38,7 @@ def page() -> None:
                     st.query_params.pop(parameter, None)
                 st.rerun()
     _progress(run)
+    propose()
     _list(run)
 
 

@@ -47,8 +47,11 @@ def show_pair(id: str, run: str | None) -> None:
     form = Once(f"annotate-{id}", pair["version"])
     body = _edit(form, pair) if editing else _verdict(form, pair)
     _history(pair)
+    done = _withdraw(pair)
     if body and form.send("POST", "preferences", id, "annotations", body=body, version=pair["version"]):
-        st.toast(f"{body['verdict'].capitalize()}.", icon=":material/check:")
+        done = str(body["verdict"])
+    if done:
+        st.toast(f"{done.capitalize()}.", icon=":material/check:")
         _open(following, run) if following else open_here(**({"run": run} if run else {}))
 
 
@@ -108,10 +111,9 @@ def _verdict(form: Once, pair: Json) -> Json | None:
     answers = ((proposed[side]["agent"], proposed[side]["messages"]) for side in ("chosen", "rejected"))
     _answers(RANKS[pair["verdict"]], *answers)
     note = _note(form)
-    withdrawn = "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
     with st.container(horizontal=True):
         for verdict, (label, icon, key, reason) in VERDICTS.items():
-            allowed = needs(Role.ANNOTATOR, unless=withdrawn, help=reason)
+            allowed = needs(Role.ANNOTATOR, unless=_withdrawn(pair), help=reason)
             kind = "primary" if verdict == "accepted" else "secondary"
             if st.button(label, icon=icon, shortcut=key, type=kind, key=form.widget(verdict), **allowed):  # type: ignore[arg-type]
                 return {"verdict": verdict, "note": note}
@@ -125,8 +127,7 @@ def _edit(form: Once, pair: Json) -> Json | None:
     with right:
         rejected = _text(form, pair, "rejected", "The worse answer")
     note = _note(form)
-    withdrawn = "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
-    allowed = needs(Role.ANNOTATOR, unless=withdrawn)
+    allowed = needs(Role.ANNOTATOR, unless=_withdrawn(pair))
     if st.button("Save the edit", type="primary", icon=":material/save:", key=form.widget("edit"), **allowed):
         return {"verdict": "edited", "chosen": chosen, "rejected": rejected, "note": note}
     return None
@@ -157,6 +158,27 @@ def _note(form: Once) -> str:
         **needs(Role.ANNOTATOR),
     )
     return said
+
+
+def _withdraw(pair: Json) -> str:
+    """What was done, where it was."""
+    form = Once(f"withdraw-{pair['preference_id']}", pair["version"])
+    allowed = needs(Role.ANNOTATOR, unless=_withdrawn(pair))
+    with st.expander("Withdraw", icon=":material/delete:"):
+        st.caption("Takes the pair out of every later dataset, for good. Its history stays.")
+        reason = st.text_input(
+            "Reason", placeholder="Why (optional)", max_chars=2000, **form.field("reason"), **allowed
+        )
+        pressed = st.button("Withdraw the pair", icon=":material/delete:", key=form.widget("go"), **allowed)
+    id = pair["preference_id"]
+    return (
+        "withdrawn" if pressed and form.send("DELETE", "preferences", id, version=form.version, reason=reason) else ""
+    )
+
+
+def _withdrawn(pair: Json) -> str:
+    """Why nobody can say anything of it any more."""
+    return "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
 
 
 def _history(pair: Json) -> None:

@@ -11,7 +11,7 @@ from streamlit.testing.v1.element_tree import Button
 from tests.unit.ui.scripted_gateway import ScriptedGateway
 
 NOTHING = {"items": [], "next": None, "position": 0}
-LISTS = ("adapters", "agents/revisions", "datasets", "preferences", "training-runs", "workflows")
+LISTS = ("adapters", "agents/revisions", "datasets", "events", "preferences", "training-runs", "workflows")
 
 
 def empty_lists(gateway: ScriptedGateway) -> None:
@@ -36,6 +36,11 @@ def texts(elements: Sequence[Any]) -> list[str]:
     return [element.value for element in elements]
 
 
+def field(screen: AppTest, kind: str, label: str) -> Any:
+    """The field of that kind, such as `text_input`, and label."""
+    return next(one for one in getattr(screen, kind) if one.label == label)
+
+
 def button(screen: AppTest, label: str) -> Button:
     """The button that says so."""
     return next(one for one in screen.button if one.label == label)
@@ -49,7 +54,7 @@ def _site(page: str) -> None:
     from ui import links
     from ui.troubles import guarded
 
-    names = ("overview", "runs", "annotate", "datasets", "training", "adapters", "agents", "log")
+    names = ("overview", "runs", "annotate", "datasets", "training", "adapters", "agents", "log", "events")
     pages = [
         st.Page(import_module(f"ui.views.{name}").page, title=name, url_path=name, default=name == page)
         for name in names

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.unit.ui.screen import opened, texts
+from tests.unit.ui.screen import button, field, opened, texts
 from tests.unit.ui.scripted_gateway import ScriptedGateway
 from tests.unit.ui.test_pair import ID, PAIRS
 
@@ -35,3 +37,37 @@ def test_another_state_begins_with_its_newest_pairs_again(gateway: ScriptedGatew
     screen.segmented_control[0].set_value("rejected").run()
     assert "cursor" not in screen.query_params
     assert not any("cursor=" in request.path for request in gateway.requests)
+
+
+def test_a_pair_written_by_hand_is_proposed_and_shown(gateway: ScriptedGateway):
+    screen = opened("annotate")
+    for label, text in (("Prompt", "Name a prime."), ("Its better answer", "7"), ("Its worse answer", "9")):
+        field(screen, "text_area", label).input(text).run()
+    gateway.standing[f"/v1/preferences/{ID}"] = PAIRS[None]
+    gateway.answers_with({"id": ID, "version": 1, "position": 9})
+    button(screen, "Propose").click().run()
+    sent = next(request for request in gateway.requests if request.method == "POST")
+    assert json.loads(sent.body) == {
+        "prompt": [{"role": "user", "content": "Name a prime."}],
+        "chosen": [{"role": "assistant", "content": "7"}],
+        "rejected": [{"role": "assistant", "content": "9"}],
+    }
+    assert screen.query_params == {"pair": ID}
+
+
+def test_a_pair_is_withdrawn_in_the_version_that_was_seen(gateway: ScriptedGateway):
+    gateway.standing[f"/v1/preferences/{ID}"] = PAIRS[None]
+    screen = opened("annotate", pair=ID)
+    field(screen, "text_input", "Reason").input("names a person").run()
+    gateway.answers_with({"id": ID, "version": 3, "position": 9})
+    button(screen, "Withdraw the pair").click().run()
+    sent = next(request for request in gateway.requests if request.method == "DELETE")
+    assert sent.path == f"/v1/preferences/{ID}?reason=names+a+person"
+    assert sent.headers["if-match"] == '"2"'
+    assert "pair" not in screen.query_params
+
+
+def test_of_a_withdrawn_pair_nothing_more_can_be_said(gateway: ScriptedGateway):
+    gateway.standing[f"/v1/preferences/{ID}"] = PAIRS["accepted"] | {"state": "withdrawn"}
+    screen = opened("annotate", pair=ID)
+    assert all(button(screen, label).disabled for label in ("Accept", "Flip", "Reject", "Withdraw the pair"))

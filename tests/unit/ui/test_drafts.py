@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from tests.unit.ui.screen import button, opened, reloaded
+from tests.unit.ui.screen import button, field, opened, reloaded
 from tests.unit.ui.scripted_gateway import ScriptedGateway
 
 pytestmark = pytest.mark.usefixtures("eva")
@@ -13,11 +12,6 @@ pytestmark = pytest.mark.usefixtures("eva")
 ROSTER = {"revision": 1, "text": "", "agents": [{"name": "ada"}, {"name": "bob"}]}
 WHEN = "2026-01-01T00:00:00Z"
 WRITTEN = {"id": "1", "version": 1, "position": 9}
-
-
-def field(screen: AppTest, kind: str, label: str):
-    """The field of that kind and label."""
-    return next(one for one in getattr(screen, kind) if one.label == label)
 
 
 def listed(*items: object) -> dict[str, object]:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.ui.screen import field, opened
+from tests.unit.ui.scripted_gateway import ScriptedGateway
+
+EVENT = {
+    "id": "e7",
+    "position": 7,
+    "time": "2026-01-01T00:00:00Z",
+    "type": "workflow.failed",
+    "subject": "01a2047a-4f8b-7334-9cdd-06f25f492065",
+    "version": 3,
+    "actor": "worker",
+    "actorkind": "automation",
+    "data": {"reason": "no <b>answer</b>"},
+}
+
+pytestmark = pytest.mark.usefixtures("eva")
+
+
+def test_the_newest_events_come_first_and_a_filter_begins_with_them_again(gateway: ScriptedGateway):
+    gateway.standing["/v1/events"] = {"items": [EVENT], "next": "7", "position": 9}
+    screen = opened("events", cursor="8")
+    assert gateway.requests[-1].path == "/v1/events?limit=50&order=newest&cursor=8"
+    field(screen, "text_input", "Actor").input("worker").run()
+    assert gateway.requests[-1].path == "/v1/events?limit=50&order=newest&actor=worker"
+
+
+def test_an_event_is_shown_whole_and_stays_open_after_a_reload(gateway: ScriptedGateway):
+    gateway.standing["/v1/events"] = {"items": [EVENT], "next": None, "position": 9}
+    screen = opened("events", event="7")
+    assert json.loads(screen.json[0].value) == EVENT
+
+
+def test_a_type_that_does_not_exist_is_told_and_the_filters_stay(gateway: ScriptedGateway):
+    del gateway.standing["/v1/events"]
+    gateway.answers_with({"title": "Invalid", "detail": "no event is called 'x'"}, status=422)
+    screen = opened("events", type="x")
+    assert "no event is called" in screen.error[0].value
+    assert field(screen, "text_input", "Type").value == "x"
