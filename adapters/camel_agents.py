@@ -70,13 +70,15 @@ class CamelAgent:
     async def compare(self, question: str) -> ModelCall:
         """Its verdict, with no memory of anything else. Raises ModelUnavailable."""
         while True:
+            model = self._verdicts[0]
             try:
                 with recording() as calls:
-                    await self._chat_agent(self._verdicts[0]).astep(question)
+                    await self._chat_agent(model).astep(question)
             except ModelRefused:
-                if len(self._verdicts) == 1:
+                if model is self._verdicts[-1]:
                     raise
-                self._verdicts.pop(0)
+                if model is self._verdicts[0]:  # and not given up already, for a question asked at the same time
+                    self._verdicts.pop(0)
             else:
                 return calls[0]
 

@@ -82,6 +82,8 @@ class RecordingModel(BaseModelBackend):
         except (AttributeError, TypeError, LookupError) as error:
             raise ModelRefused(f"{self._endpoint} answered with what is no chat completion: {error}") from error
         _CALLS.get().append(call)
+        if not tools:
+            response.choices[0].message.tool_calls = None  # nobody offered one, so CAMEL must not run any
         return response
 
     def _call(self, messages: list[OpenAIMessage], response: ChatCompletion, latency: float) -> ModelCall:

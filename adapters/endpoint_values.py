@@ -7,13 +7,14 @@ from openai.types.chat import ChatCompletion
 
 from domain.text import escape
 
-LARGEST_COUNT = 2**31 - 1
+LARGEST_COUNT = 2**30 - 1
+"""Tokens asked and tokens said are added up in columns of four bytes."""
 LONGEST_NAME = 200
 LONGEST_TEXT = 1_000_000
 
 
 def count(value: object) -> int:
-    """A number of tokens: 0 where it is no whole number, and neither negative nor more than a column holds."""
+    """A number of tokens: 0 where it is no whole number, and within bounds."""
     return min(max(value, 0), LARGEST_COUNT) if type(value) is int else 0
 
 

@@ -214,7 +214,7 @@ async def test_what_a_hostile_endpoint_says_of_itself_can_be_recorded(
     run.record_step(1, replace(a_step(), call=call), at=NOW)
     for event in run.pending_events:
         PlainJsonMapper().to_stored_event(event)
-    assert call.usage.input_tokens in {0, 2**31 - 1}
+    assert call.usage.input_tokens in {0, 2**30 - 1}
 
 
 async def test_what_is_no_completion_is_a_refusal(elsewhere: AgentOn) -> None:
@@ -242,6 +242,13 @@ async def test_an_endpoint_that_knows_no_schemas_is_asked_without_one_from_then_
     verdicts = [outcome_of((await agent.compare("A or B?")).output) for _ in range(2)]
     assert verdicts == [Outcome.SECOND, Outcome.SECOND]
     assert ["response_format" in request for request in endpoint.requests] == [True, False, False]
+
+
+async def test_questions_that_are_refused_at_once_are_all_asked_again_without_a_schema(elsewhere: AgentOn) -> None:
+    agent, endpoint = elsewhere("B", refuses_schemas=True)
+    calls = await asyncio.gather(*(agent.compare("A or B?") for _ in range(6)))
+    assert [outcome_of(call.output) for call in calls] == [Outcome.SECOND] * 6
+    assert sum("response_format" not in request for request in endpoint.requests) == 6
 
 
 @pytest.mark.parametrize("ballot", ["likelihood", "verdict"])

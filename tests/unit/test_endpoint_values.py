@@ -19,7 +19,7 @@ NASTY = st.one_of(
 
 @pytest.mark.parametrize(
     ("sent", "counted"),
-    [(7, 7), (1.5, 0), ("7", 0), (True, 0), (None, 0), (-3, 0), (2**31, 2**31 - 1), (10**400, 2**31 - 1)],
+    [(7, 7), (1.5, 0), ("7", 0), (True, 0), (None, 0), (-3, 0), (2**31, 2**30 - 1), (10**400, 2**30 - 1)],
 )
 def test_tokens_are_whole_numbers_that_a_column_holds(sent: object, counted: int) -> None:
     assert count(sent) == counted
