@@ -98,6 +98,11 @@ def _holds_a_key(variable: str) -> str:
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")]
 Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_says_something)]
+Url = Annotated[
+    str,
+    StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", max_length=500),
+    AfterValidator(_says_something),
+]
 Prose = Annotated[str, StringConstraints(max_length=32_768), AfterValidator(_says_something)]
 
 
@@ -108,7 +113,7 @@ class _Entry(BaseModel):
 class ModelEntry(_Entry):
     platform: Annotated[str, AfterValidator(_known_platform)]
     name: Line
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", max_length=500)] | None = None
+    url: Url | None = None
     key_env: Annotated[str, AfterValidator(_holds_a_key)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, strict=False)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
@@ -216,7 +221,7 @@ def _in_the_style_of(old: object, value: str) -> str:
     new: str = value
     if not _PLAIN_LINES.fullmatch(value):
         new = DoubleQuotedScalarString(value)
-    elif "\n" in value:
+    elif "\n" in value or value.endswith(" "):  # a folded text would swallow the end of its line
         new = LiteralScalarString(value)
     elif isinstance(old, ScalarString):
         new = type(old)(value)

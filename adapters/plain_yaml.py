@@ -71,7 +71,7 @@ def load(text: str) -> PlainYaml:
         where = f"{Place(mark.line + 1, mark.column + 1)}: " if mark else ""
         problem = str(error.problem or error.context).splitlines()[0]
         raise Invalid(f"{where}this is no YAML: {problem}; compare it with the lines around it") from error
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, ArithmeticError, LookupError) as error:
         raise Invalid(f"this is no YAML: {str(error).splitlines()[0]}; remove that") from error
 
 

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adapters.agents_yaml import AgentsYaml, edit
@@ -221,6 +221,7 @@ def test_an_edit_of_nobody_or_to_nonsense_is_refused() -> None:
 PRINTABLE = st.characters(blacklist_categories=("Cs", "Cc", "Cn", "Co"), whitelist_characters="\n\r\t")
 
 
+@example(message="0 ")  # a folded text took the comment behind it for its own
 @given(message=st.text(PRINTABLE, min_size=1, max_size=60).filter(str.strip))
 @settings(max_examples=40, deadline=None)
 def test_any_text_that_is_set_reads_back_as_it_was_written(message: str) -> None:
