@@ -16,6 +16,7 @@ from eventsourcing.persistence import (
     InfrastructureFactory,
     IntegrityError,
     InterfaceError,
+    InternalError,
     OperationalError,
     StoredEvent,
 )
@@ -28,7 +29,7 @@ from eventsourcing.postgres import (
 from eventsourcing.utils import retry
 from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL
 
 from adapters.event_rows import Positions, Save, answer, columns, insert_answers, insert_events, rows
@@ -44,7 +45,12 @@ POOL = {
     "POSTGRES_LOCK_TIMEOUT": "10",
     "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "5",
 }
-"""In seconds. A writer that hangs between two statements loses its connection, and the lock that others wait for."""
+"""Times in seconds. A writer that hangs in a transaction loses its connection, and the lock that others wait for."""
+UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""libpq's own settings: a server that is gone without a word is given up after some 10 s (the first is in ms)."""
+
+
+ADDRESS = ("POSTGRES_DBNAME", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD")
 
 
 class UnsafePositions(ValueError):
@@ -110,7 +116,11 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
                 cursor.execute(self._begin)
                 positions = self._write(cursor, saves)
                 cursor.execute("COMMIT")
-        except (IntegrityError, DataError) as refused:
+        except (InterfaceError, OperationalError):
+            raise
+        except InternalError as lost:  # so PostgreSQL calls the end of a transaction that hung
+            raise OperationalError(str(lost)) from lost
+        except Exception as refused:
             return [refused] if len(saves) == 1 else self._commit_apart(saves)
         return positions
 
@@ -123,10 +133,10 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
                 try:
                     with connection.transaction():
                         outcomes += self._write(cursor, [save])
-                except (psycopg.IntegrityError, IntegrityError) as refused:
-                    outcomes.append(IntegrityError(str(refused)))
-                except psycopg.DataError as refused:
-                    outcomes.append(DataError(str(refused)))
+                except (psycopg.InterfaceError, psycopg.OperationalError, psycopg.InternalError):
+                    raise
+                except Exception as refused:
+                    outcomes.append(_as_the_librarys(refused))
             cursor.execute("COMMIT")
         return outcomes
 
@@ -148,6 +158,16 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
         return positions
 
 
+def _as_the_librarys(error: Exception) -> Exception:
+    match error:
+        case psycopg.IntegrityError():
+            return IntegrityError(str(error))
+        case psycopg.DataError():
+            return DataError(str(error))
+        case _:
+            return error
+
+
 class EnvelopeProcessRecorder(EnvelopeRecorder, PostgresProcessRecorder):
     """The same, and keeps what was processed in the transaction of what came of it."""
 
@@ -164,16 +184,16 @@ class EnvelopeFactory(PostgresFactory):
 
 
 def open_factory(database_url: str) -> EnvelopeFactory:
-    """The library's factory for the database of that URL, `sslmode` and all. Alembic makes the tables."""
+    """The library's factory for the database of that URL, `sslmode` and all. Alembic makes the tables.
+
+    The library wants to hear of each part of the address; the connections take it from the URL, and what that leaves
+    out from libpq's environment, as every other connection of ours does.
+    """
     conninfo = conninfo_to_dict(database_url)
     constructed = InfrastructureFactory.construct(
         {
             "PERSISTENCE_MODULE": "adapters.event_recorder:EnvelopeFactory",
-            "POSTGRES_DBNAME": str(conninfo.get("dbname", "postgres")),
-            "POSTGRES_HOST": str(conninfo.get("host", "127.0.0.1")),
-            "POSTGRES_PORT": str(conninfo.get("port", "5432")),
-            "POSTGRES_USER": str(conninfo.get("user", "postgres")),
-            "POSTGRES_PASSWORD": str(conninfo.get("password", "-")),
+            **dict.fromkeys(ADDRESS, "-"),
             "POSTGRES_PRE_PING": "yes",
             "POSTGRES_ENABLE_DB_FUNCTIONS": "no",
             "CREATE_TABLE": "no",
@@ -181,5 +201,5 @@ def open_factory(database_url: str) -> EnvelopeFactory:
         }
     )
     factory = cast(EnvelopeFactory, constructed)
-    factory.datastore.pool.kwargs |= conninfo  # type: ignore[operator]
+    factory.datastore.pool.kwargs = {"row_factory": dict_row, **UNREACHABLE, **conninfo}
     return factory

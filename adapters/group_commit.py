@@ -16,6 +16,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from threading import Condition, Lock, Thread
 from typing import Generic, TypeVar
@@ -32,6 +33,7 @@ MOST_TOGETHER = 1_000
 MOST_BYTES = 1024 * 1024
 LARGE = MOST_BYTES // 4
 """Bytes of one save."""
+CLOSE_SECONDS = 8.0
 GATHER_SECONDS = 0.0005
 ROOM_POLL_SECONDS = 0.005
 
@@ -100,13 +102,13 @@ class GroupCommit(Generic[S, R]):
         return await future
 
     def close(self) -> None:
-        """Commits what waits, and takes no more."""
+        """Commits what waits, and takes no more. During an outage it does not wait for its end."""
         with self._lock:
             self._closed = True
             self._work.notify()
             self._room.notify_all()
         if self._thread:
-            self._thread.join()
+            self._thread.join(CLOSE_SECONDS)
 
     @property
     def waiting(self) -> int:
@@ -127,12 +129,13 @@ class GroupCommit(Generic[S, R]):
     def _put(self, waiting: _Waiting[S, R]) -> None:
         if self._closed:
             raise Closed
+        if self._thread is None:
+            thread = Thread(target=self._run, name="group-commit", daemon=True)
+            thread.start()
+            self._thread = thread
         (self._large if waiting.bytes > LARGE else self._small).append(waiting)
         if len(self._small) >= self._awaited or self._large:
             self._work.notify()
-        if self._thread is None:
-            self._thread = Thread(target=self._run, name="group-commit", daemon=True)
-            self._thread.start()
 
     # --- the writer's side
 
@@ -143,7 +146,8 @@ class GroupCommit(Generic[S, R]):
             try:
                 outcomes = self._commit([waiting.save for waiting in group])
             except Exception as error:
-                outcomes = [error] * len(group)
+                group += self._give_up()
+                outcomes = [copy(error) for _ in group]
             _deliver(zip(group, outcomes, strict=True))
 
     def _next(self, expected: int) -> list[_Waiting[S, R]]:
@@ -157,6 +161,15 @@ class GroupCommit(Generic[S, R]):
             group = self._take()
             self._room.notify(len(group))
         return group
+
+    def _give_up(self) -> list[_Waiting[S, R]]:
+        """All that wait: what kept the last group from being written would keep them waiting as long, one by one."""
+        with self._lock:
+            waiting = [*self._small, *self._large]
+            self._small.clear()
+            self._large.clear()
+            self._room.notify_all()
+        return waiting
 
     def _take(self) -> list[_Waiting[S, R]]:
         if self._large and (self._large_is_next or not self._small):

@@ -12,17 +12,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from threading import Event
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
 from eventsourcing.postgres import PostgresDatastore
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from adapters import schema
 from adapters.event_json import PlainJsonMapper
-from adapters.event_recorder import EnvelopeRecorder, UnsafePositions
+from adapters.event_recorder import POOL, EnvelopeRecorder, UnsafePositions
 from adapters.event_store import PostgresEventStore, utc_now
 from commands.bus import CommandBus
 from commands.handlers import handlers
@@ -176,6 +178,28 @@ def test_the_tasks_of_an_event_loop_write_together_too(store: PostgresEventStore
         return await asyncio.gather(*map(write, range(20)))
 
     assert asyncio.run(write_all()) == [[recorded.position] for recorded in store.read()]
+
+
+def test_a_writer_that_hung_in_its_transaction_does_it_again(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POOL, "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT", "1")
+    with closing(PostgresEventStore(migrated)) as store:
+        write, hangs = store.recorder._write, [2.0]
+
+        def hang_once(*arguments: Any) -> Any:
+            if hangs:
+                time.sleep(hangs.pop())
+            return write(*arguments)
+
+        monkeypatch.setattr(store.recorder, "_write", hang_once)
+        written = store.session(an_envelope()).save(a_preference())
+        assert [recorded.position for recorded in store.read()] == [written.position]
+
+
+def test_what_the_url_leaves_out_comes_from_libpqs_environment(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in conninfo_to_dict(migrated).items():
+        monkeypatch.setenv({"dbname": "PGDATABASE"}.get(name, f"PG{name.upper()}"), str(value))
+    with closing(PostgresEventStore("postgresql://")) as store:
+        assert store.head() == 0
 
 
 def test_a_closed_store_says_so(migrated: str) -> None:

@@ -106,6 +106,22 @@ def test_a_commit_that_fails_as_a_whole_is_told_to_all_and_the_next_one_is_made(
         assert writer.save(1) == 7
 
 
+def test_what_keeps_one_group_from_being_written_is_told_to_all_that_wait(
+    disk: Disk, threads: ThreadPoolExecutor
+) -> None:
+    def commit(saves: Sequence[int]) -> list[int | Exception]:
+        disk.commit(saves)
+        raise ConnectionError("gone")
+
+    with closing(GroupCommit[int, int](commit, size=lambda save: save)) as writer:
+        futures = while_busy(disk, writer, threads, 1, LARGE + 1, LARGE + 2)
+        disk.free.set()
+        errors = [future.exception() for future in futures]
+    assert [str(error) for error in errors] == ["gone"] * 4
+    assert len(set(map(id, errors))) == 4
+    assert disk.groups == [[0]]
+
+
 def test_a_large_save_goes_alone_and_small_ones_have_a_turn_between_two_of_them(
     disk: Disk, writer: GroupCommit[int, int], threads: ThreadPoolExecutor
 ) -> None:
