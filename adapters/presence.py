@@ -6,6 +6,7 @@ order takes its row away, so nobody waits.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,10 +31,12 @@ class Presence:
         self._engine = engine
         self._beat_seconds = beat_seconds
         self._gone_after = gone_after
+        self._silent_until = 0.0
 
     def alive(self, worker: str) -> bool:
-        """Whether that worker gave a sign of life within the last seconds."""
-        return worker in self.living()
+        """Whether that worker gave a sign of life within the last seconds. Nobody could
+        while the database was away."""
+        return self._silent_until > time.monotonic() or worker in self.living()
 
     def living(self) -> frozenset[str]:
         """The names of all workers that are alive."""
@@ -80,4 +83,5 @@ class Presence:
             try:
                 self.beat(worker)
             except SQLAlchemyError as error:
+                self._silent_until = time.monotonic() + self._gone_after.total_seconds()
                 logger.warning("worker {} could not give a sign of life: {}", worker, error)

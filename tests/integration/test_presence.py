@@ -58,6 +58,18 @@ def test_a_heart_beats_on_after_an_outage_of_the_store(presence: Presence, engin
         eventually(lambda: presence.alive("ada"), within=5)
 
 
+def test_nobody_is_taken_for_dead_who_could_not_give_a_sign_for_an_outage(presence: Presence, engine: Engine) -> None:
+    presence.beat("ben")
+    with presence.announced("ada"):
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE workers RENAME TO elsewhere"))
+        time.sleep(0.8)
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE elsewhere RENAME TO workers"))
+        assert presence.alive("ben")
+        eventually(lambda: not presence.alive("ben"), within=5)
+
+
 def test_rows_of_the_long_dead_are_swept_out(presence: Presence, engine: Engine) -> None:
     presence.beat("ada")
     with engine.begin() as connection:
