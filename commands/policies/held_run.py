@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from commands.policies.patience import Patience
 from commands.workflows import CastBallot, CompleteWorkflow, FailWorkflow, RecordStep
-from domain.events import Actor, ActorKind, Recorded
+from domain.events import Actor, ActorKind, Envelope, Recorded
 from domain.model_call import ModelCall
 from domain.ports import Agent, Execute
 from domain.ranking import Ballot
@@ -81,5 +81,8 @@ class HeldRun:
 
     async def _record(self, command: object, actor: Actor, name: str) -> None:
         envelope = self._requested.followed_by(actor, uuid5(self.id, f"{self._epoch}/{name}"))
+        await asyncio.shield(self._write(command, envelope))  # it is paid for, whatever else is given up meanwhile
+
+    async def _write(self, command: object, envelope: Envelope) -> None:
         async with self._writing:
             await asyncio.to_thread(self._patiently, lambda: self._execute(command, envelope))

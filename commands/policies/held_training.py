@@ -16,7 +16,7 @@ from domain.text import excerpt
 from domain.training import Progress, TrainedAdapter, TrainingCancelled, TrainingRun
 
 LOOK_SECONDS = 1.0
-LOSSES = (topic_of(TrainingRun.Cancelled), topic_of(TrainingRun.Started))
+HOLD_ENDS = (topic_of(TrainingRun.Cancelled), topic_of(TrainingRun.Started))
 """What ends a hold when it comes from somebody else."""
 
 
@@ -66,7 +66,7 @@ class HeldTraining:
             self._look_at = time.monotonic() + LOOK_SECONDS
             try:
                 head = self._log.head()
-                news = self._log.read(self._seen, head, LOSSES)
+                news = self._log.read(self._seen, head, HOLD_ENDS)
                 self._lost = any(recorded.event.originator_id == self._run for recorded in news)
                 self._seen = head
             except Exception as error:

@@ -62,7 +62,7 @@ class RunWorkflow:
         """Until `stop` is set. The runs under way are then left, as they are recorded, to whoever takes them over."""
         playing: set[asyncio.Task[None]] = set()
         async for run in self._intake.offered(stop):
-            task = asyncio.create_task(self._in_a_slot(run))
+            task = asyncio.create_task(self._intake.handled(run, self._in_a_slot))
             playing.add(task)
             task.add_done_callback(playing.discard)
         for task in playing:
@@ -89,7 +89,7 @@ class RunWorkflow:
 
     async def _in_a_slot(self, run: UUID) -> None:
         async with self._slots:
-            await self._intake.handled(run, self.play)
+            await self.play(run)
 
     async def _play(self, held: HeldRun, requested: Workflow.Requested, cast: Sequence[CastMember]) -> None:
         try:

@@ -105,7 +105,9 @@ class PolicyRunner:
             if stop.is_set():
                 return
             position = row["notification_id"]
-            if reason := await self._failure(row, self._delays):
+            if reason := await self._failure(row, self._delays, stop):
+                if stop.is_set():
+                    return
                 await asyncio.to_thread(self._checkpoints.park, name, position, reason)
             else:
                 await asyncio.to_thread(self._checkpoints.move, name, position)
@@ -115,11 +117,11 @@ class PolicyRunner:
         name = self._policy.name
         for position in await asyncio.to_thread(self._checkpoints.parked, name):
             (row,) = await asyncio.to_thread(list, self._events.read_rows(position - 1, position))
-            if not await self._failure(row, delays=()):
+            if not await self._failure(row, delays=(), stop=asyncio.Event()):
                 await asyncio.to_thread(self._checkpoints.release, name, position)
 
-    async def _failure(self, row: StoredRow, delays: Sequence[float]) -> str | None:
-        """Why the event could not be handled; None when it was."""
+    async def _failure(self, row: StoredRow, delays: Sequence[float], stop: asyncio.Event) -> str | None:
+        """Why the event could not be handled; None when it was. Once `stop` is set it is not tried again."""
         name, position = self._policy.name, row["notification_id"]
         try:
             recorded = self._events.decode(row)
@@ -131,11 +133,12 @@ class PolicyRunner:
                 try:
                     await self._policy.handle(recorded)
                 except Exception as error:
-                    if delay is None or isinstance(error, DomainError):
-                        logger.exception("policy {} parks {} at {}", name, recorded.type, position)
+                    if delay is None or isinstance(error, DomainError) or stop.is_set():
+                        logger.exception("policy {} could not handle {} at {}", name, recorded.type, position)
                         return _reason(error)
                     logger.warning("policy {} failed at {} ({}); again soon", name, position, _reason(error))
-                    await asyncio.sleep(delay)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), delay)
                 else:
                     return None
         raise AssertionError("unreachable: the last try returns")

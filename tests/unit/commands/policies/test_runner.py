@@ -137,6 +137,19 @@ async def test_a_refusal_of_the_domain_is_parked_without_another_try(place: Plac
     assert (notebook.seen, place.checkpoints.parked("notes")) == ([], [1])
 
 
+async def test_a_policy_that_is_told_to_stop_does_not_sit_out_its_delays(place: Place) -> None:
+    place.propose()
+    notebook = Notebook([ConnectionError("away")] * 99)
+    stop = asyncio.Event()
+    policy = Policy("notes", ("preference.proposed",), notebook.handle)
+    task = asyncio.create_task(PolicyRunner(policy, place.store, place.checkpoints, POLL, delays=(60.0,)).run(stop))
+    await eventually(lambda: len(notebook.failures) < 99)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    assert place.checkpoints.position("notes") == 0
+    assert place.checkpoints.parked("notes") == []
+
+
 async def test_what_is_parked_is_tried_again_at_the_next_start(place: Place) -> None:
     place.propose(2)
     place.checkpoints.park("notes", 1, "a bug, fixed by now")
