@@ -128,7 +128,7 @@ class Preference(BaseAggregate[UUID]):
         """`probability` that chosen beats rejected, in (0.5, 1], by the named `method`. Raises Invalid."""
         if not 0.5 < probability <= 1:
             raise Invalid(f"probability {probability} does not prefer one answer; it must lie in (0.5, 1]")
-        _must_differ(pair)
+        _must_be_a_choice(pair)
         return cls._create(
             cls.Proposed,
             id=id,
@@ -163,7 +163,7 @@ class Preference(BaseAggregate[UUID]):
             chosen=self.pair.chosen.ending_with(chosen),
             rejected=self.pair.rejected if rejected is None else self.pair.rejected.ending_with(rejected),
         )
-        _must_differ(pair)
+        _must_be_a_choice(pair)
         if pair != self.pair:
             self.trigger_event(self.Revised, pair=pair, note=note, timestamp=at)
 
@@ -182,10 +182,15 @@ def weight(probability: float, verdict: Verdict | None) -> float:
     return 1.0 if verdict else 2 * probability - 1
 
 
-def _must_differ(pair: Pair) -> None:
+def _must_be_a_choice(pair: Pair) -> None:
     chosen, rejected = pair.chosen.messages, pair.rejected.messages
     if chosen == rejected:
         raise Invalid("chosen and rejected are the same answer")
     for name, messages in (("prompt", pair.prompt), ("chosen", chosen), ("rejected", rejected)):
         if not messages or not messages[-1].content.strip():
             raise Invalid(f"{name} is empty")
+    for name, messages in (("chosen", chosen), ("rejected", rejected)):
+        if messages[-1].role != "assistant":
+            raise Invalid(
+                f"{name} must end with what the assistant says, not with a message of the {messages[-1].role}"
+            )

@@ -117,6 +117,7 @@ def test_a_probability_that_prefers_nothing_is_refused(probability: float) -> No
         replace(a_pair(), prompt=()),
         replace(a_pair(), prompt=(Message("user", "\t"),)),
         replace(a_pair(), rejected=Completion(())),
+        replace(a_pair(), chosen=Completion((Message("user", "Paris?"),))),
     ],
 )
 def test_two_answers_that_do_not_differ_or_say_nothing_are_no_pair(pair: object) -> None:
