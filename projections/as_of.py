@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sqlalchemy import Engine
 from sqlalchemy.schema import CreateSchema, DropSchema
 
+from domain.errors import Invalid
 from domain.ports import StoredEvents
 from projections import checkpoints
 from projections.engine import advance
 from projections.projector import Projector
 from projections.rebuild import BATCH, OnProgress, silent
+
+SCRATCH = re.compile(r"as_of_[a-z0-9_]{1,50}")
 
 
 def build_as_of(
@@ -24,7 +28,9 @@ def build_as_of(
     batch: int = BATCH,
 ) -> int:
     """Fills the schema in one transaction, anew where it is there already. Returns how many events are left out, since
-    they could not be taken in."""
+    they could not be taken in. Raises Invalid for a schema that may hold something else."""
+    if not SCRATCH.fullmatch(schema):
+        raise Invalid("a schema for the past is called as_of_ and lower-case letters, digits or underscores")
     parked = 0
     with engine.begin() as db:
         db.execute(DropSchema(schema, cascade=True, if_exists=True))

@@ -63,6 +63,12 @@ def unpark(db: Connection, projector: str) -> int:
     return db.execute(delete(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector)).rowcount
 
 
+def count_parked(db: Connection, projector: str) -> int:
+    """How many events are set aside."""
+    query = select(func.count()).select_from(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector)
+    return db.execute(query).scalar_one()
+
+
 def take_over(db: Connection, projector: str, shadow: str, position: int) -> int:
     """The shadow's place and parked events are the projector's own from now on; both were claimed. Returns how many
     events are parked."""

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from eventsourcing.utils import retry
 from sqlalchemy import Connection, Engine, func, inspect, or_, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.schema import CreateSchema, DropTable
 
+from domain.errors import Invalid
 from domain.ports import StoredEvents
 from projections import checkpoints
 from projections.code import fingerprint
@@ -26,6 +27,17 @@ BATCH = 2000
 SHADOW = "shadow"
 SWAP_PATIENCE = "2s"
 """How long a swap waits for those who read the old rows, before it lets the others pass and tries again."""
+
+VIEWS_ON = (
+    "SELECT DISTINCT rule.ev_class::regclass::text FROM pg_depend JOIN pg_rewrite AS rule ON rule.oid = objid"
+    " WHERE refobjid = to_regclass(:table) AND rule.ev_class <> refobjid"
+)
+GRANTS_ON = (
+    "SELECT format('GRANT %s ON %I TO %s', privilege_type, relname,"
+    " CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)"
+    " FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = to_regclass(:table) AND grantee <> relowner"
+)
+"""Who else may do what with a table, as statements."""
 
 OnProgress = Callable[[int, int], None]
 """Told how far a rebuild is: the position reached, and the one that it ends at."""
@@ -52,10 +64,9 @@ def rebuild(
     memory. Of two rebuilds at once the second begins when the first is done."""
     shadow = projector.in_schema(SHADOW)
     with _alone(engine, projector):
-        _prepare(engine, shadow)
-        head = events.head()
+        _prepare(engine, projector, shadow)
         position = 0
-        while position < head:
+        while position < (head := events.head()):
             position = step(engine, events, shadow, head, batch)
             on_progress(position, head)
         differing = _differing(engine, projector, shadow)
@@ -75,10 +86,15 @@ def _alone(engine: Engine, projector: Projector) -> Iterator[None]:
             db.execute(select(func.pg_advisory_unlock(name)))
 
 
-def _prepare(engine: Engine, shadow: Projector) -> None:
-    """An empty shadow; or the one that a rebuild with the same code left behind."""
+def _prepare(engine: Engine, projector: Projector, shadow: Projector) -> None:
+    """An empty shadow; or the one that a rebuild with the same code left behind. Raises Invalid where somebody's view
+    would be lost with the table that it is built on."""
     code = fingerprint()
     with engine.begin() as db:
+        if views := list(db.scalars(text(VIEWS_ON), {"table": projector.name})):
+            raise Invalid(
+                f"{', '.join(views)} would be lost with the old {projector.name}: drop it, and make it anew after"
+            )
         db.execute(CreateSchema(SHADOW, if_not_exists=True))
         checkpoints.claim(db, shadow.name)
         if _code_of(db, shadow) != code:
@@ -108,19 +124,24 @@ def _differing(engine: Engine, projector: Projector, shadow: Projector) -> int |
         return db.scalar(select(func.count()).select_from(pairs).where(settled, differ))
 
 
-@retry(OperationalError, max_attempts=30, wait=1.0)
+@retry((OperationalError, InterfaceError), max_attempts=30, wait=1.0)
 def _swap(engine: Engine, events: StoredEvents, projector: Projector, shadow: Projector, batch: int) -> tuple[int, int]:
     """Returns the checkpoint and how many events are parked. Readers wait for an instant, the projector for the last
     events of the shadow."""
     with engine.begin() as db:
         used = checkpoints.claim(db, projector.name)
+        if _code_of(db, shadow) is None:  # committed, though the answer to that was lost
+            return used, checkpoints.count_parked(db, projector.name)
         position = checkpoints.claim(db, shadow.name)
         while position < used:
             position = advance(db, events, shadow, position, used, batch)
         db.execute(text(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE}'"))
+        grants = list(db.execute(text(GRANTS_ON), {"table": projector.name}).scalars())
         db.execute(DropTable(projector.table, if_exists=True))
         db.execute(text(f"COMMENT ON TABLE {shadow.name} IS NULL"))
         schema = db.scalar(select(func.current_schema()))
         db.execute(text(f'ALTER TABLE {shadow.name} SET SCHEMA "{schema}"'))
+        for grant in grants:
+            db.execute(text(grant))
         parked = checkpoints.take_over(db, projector.name, shadow.name, position)
     return position, parked

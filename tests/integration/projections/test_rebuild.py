@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, text, update
 
 from adapters import schema
 from adapters.event_store import PostgresEventStore
+from domain.errors import Invalid
 from projections import ALL, dpo_annotations, workflow_runs
 from projections import rebuild as rebuilding
 from projections.as_of import build_as_of
@@ -95,7 +96,8 @@ def test_the_projector_goes_on_while_its_read_model_is_rebuilt(engine: Engine, t
     catch_up(engine, told, projector)
 
     def propose_another(done: int, total: int) -> None:
-        told.session(an_envelope()).save(a_preference(f"while it is at {done}"))
+        if done < 20:
+            told.session(an_envelope()).save(a_preference(f"while it is at {done}"))
         assert catch_up(engine, told, projector) == told.head()
 
     rebuilt = rebuild(engine, told, projector, propose_another, batch=5)
@@ -111,6 +113,39 @@ def test_a_rebuild_says_how_many_rows_came_out_otherwise(engine: Engine, told: P
         db.execute(update(projector.table).values(batch="wrong"))
     assert rebuild(engine, told, projector).differing == len(folded(told, projector))
     assert rebuild(engine, told, projector).differing == 0
+
+
+def test_who_may_read_the_table_still_may_after_a_rebuild(engine: Engine, told: PostgresEventStore):
+    projector = workflow_runs.PROJECTOR
+    with engine.begin() as db:
+        db.execute(text("DROP ROLE IF EXISTS analyst"))
+        db.execute(text("CREATE ROLE analyst"))
+        db.execute(text("GRANT SELECT, UPDATE ON workflow_runs TO analyst"))
+        db.execute(text("GRANT SELECT ON workflow_runs TO PUBLIC"))
+    rebuild(engine, told, projector)
+    with engine.begin() as db:
+        granted = "SELECT has_table_privilege('analyst', 'workflow_runs', 'UPDATE'), relacl::text FROM pg_class"
+        may, rights = db.execute(text(f"{granted} WHERE oid = 'workflow_runs'::regclass")).one()
+        db.execute(text("DROP OWNED BY analyst"))
+        db.execute(text("DROP ROLE analyst"))
+    assert may
+    assert "analyst=rw/" in rights
+    assert ",=r/" in rights
+
+
+def test_a_rebuild_that_would_lose_somebodys_view_says_so_before_it_begins(engine: Engine, told: PostgresEventStore):
+    with engine.begin() as db:
+        db.execute(text("CREATE VIEW busy AS SELECT * FROM workflow_runs WHERE state = 'running'"))
+    with pytest.raises(Invalid, match="busy would be lost with the old workflow_runs"):
+        rebuild(engine, told, workflow_runs.PROJECTOR)
+
+
+@pytest.mark.parametrize("schema_", ["public", "shadow", "as_of_1; DROP TABLE x", "as_of_"])
+def test_the_past_goes_into_no_schema_that_may_hold_something_else(
+    schema_: str, engine: Engine, told: PostgresEventStore
+):
+    with pytest.raises(Invalid, match="as_of_"):
+        build_as_of(engine, told, ALL, 1, schema_)
 
 
 def test_a_rebuilt_table_is_the_one_that_a_migration_makes(engine: Engine, told: PostgresEventStore, database: str):
