@@ -1,4 +1,4 @@
-"""Keep what commands without an event were answered.
+"""Keep what clients' commands were answered.
 
 Revision: 0004
 Follows: 0003
