@@ -21,7 +21,7 @@ from uuid import UUID
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}(@[0-9]{1,9})?")
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}(@[0-9]{1,9})?")
 
 
 class UnsafeName(ValueError):
@@ -95,7 +95,7 @@ class PublishedAdapters:
 
 def safe_name(name: str) -> str:
     """The name itself, if it is safe as a file's or a folder's. Raises UnsafeName."""
-    if not _SAFE_NAME.fullmatch(name):
+    if not SAFE_NAME.fullmatch(name):
         raise UnsafeName(name)
     return name
 

@@ -32,7 +32,15 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL
 
-from adapters.event_rows import Positions, Save, answer, columns, insert_answers, insert_events, rows
+from adapters.event_rows import (
+    Positions,
+    Save,
+    answer,
+    columns,
+    insert_answers_statement,
+    insert_events_statement,
+    rows,
+)
 from adapters.group_commit import GroupCommit
 from adapters.held_connection import HeldConnection
 from domain.events import Envelope
@@ -72,8 +80,8 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
             raise UnsafePositions
         super().__init__(datastore, **names)
         self._begin = SQL("; ").join([SQL("BEGIN"), *cast(Sequence[SQL], self.lock_table_statements)])
-        self._insert_events_together = insert_events(datastore.schema, self.events_table_name)
-        self._insert_answers = insert_answers(datastore.schema)
+        self._insert_events_together = insert_events_statement(datastore.schema, self.events_table_name)
+        self._insert_answers = insert_answers_statement(datastore.schema)
         self._connection = HeldConnection(datastore)
         self._commits = GroupCommit[Save, Positions](self._commit, size=lambda save: save.bytes)
 

@@ -67,7 +67,7 @@ class Save:
         return sum(len(event.state) for event in self.events)
 
 
-def insert_events(schema: str, table: str) -> Composed:
+def insert_events_statement(schema: str, table: str) -> Composed:
     """Takes the columns of `rows`. The commitment is the SHA-256 of salt and data."""
     return _INSERT_EVENTS.format(
         arrays=_listed(_array_of(type) for type in _GIVEN.values()),
@@ -79,7 +79,7 @@ def insert_events(schema: str, table: str) -> Composed:
     )
 
 
-def insert_answers(schema: str) -> Composed:
+def insert_answers_statement(schema: str) -> Composed:
     """Takes the columns of `answer`s."""
     return _INSERT_ANSWERS.format(schema=Identifier(schema))
 
@@ -90,7 +90,8 @@ def columns(rows: Sequence[Row]) -> list[list[object]]:
 
 
 def rows(save: Save) -> list[Row]:
-    """A row for each event, for `insert_events`. Without an envelope, as in the library's own tests, a bare one."""
+    """A row for each event, as `insert_events_statement` takes them; bare where there is no envelope, as in the tests of
+    the library."""
     envelope = save.envelope
     if envelope is None:
         return [(*_stored(event), None, 1, *[None] * 8, "default", "{}", None) for event in save.events]
@@ -112,7 +113,8 @@ def rows(save: Save) -> list[Row]:
 
 
 def answer(save: Save, positions: Positions) -> Row | None:
-    """What a client's command is answered, for `insert_answers`; None for a policy's, which is known by its events."""
+    """What a client's command is answered, as `insert_answers_statement` takes it; None for a policy's, which is known
+    by its events."""
     envelope = save.envelope
     if envelope is None or envelope.fingerprint is None:
         return None

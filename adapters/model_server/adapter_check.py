@@ -22,11 +22,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
+from adapters.artifacts import ADAPTER_WEIGHTS
 from adapters.lora_passport import PASSPORT_FILE
 from adapters.model_server.errors import AdapterRefused
 
 CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
 HARMLESS_SUFFIXES = {".json", ".jsonl", ".md", ".safetensors", ".txt", ".jinja"}
 MAX_CONFIG_BYTES = 64 * 2**10
 MAX_PASSPORT_BYTES = 64 * 2**10
@@ -80,7 +80,7 @@ class Adapter:
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights as they were when checked. Raises AdapterRefused where the file has changed since."""
-        weights = _read(self.folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
+        weights = _read(self.folder / ADAPTER_WEIGHTS, MAX_WEIGHTS_BYTES)
         if _fingerprint(weights) != self.fingerprint:
             raise AdapterRefused(f"adapter {self.name!r} changed while it was being loaded; ask again")
         return load_safetensors(weights)
@@ -92,7 +92,7 @@ def check_adapter(folder: Path, base_name: str, layers: LayerShapes) -> Adapter:
         _check_files(folder)
         config = _read(folder / CONFIG_FILE, MAX_CONFIG_BYTES)
         settings = _check_config(config, base_name, layers)
-        weights = _read(folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
+        weights = _read(folder / ADAPTER_WEIGHTS, MAX_WEIGHTS_BYTES)
         _check_passport(folder, weights)
         _check_weights(weights, settings, layers)
     except _Broken as reason:
@@ -157,10 +157,10 @@ def _check_passport(folder: Path, weights: bytes) -> None:
     try:
         claim = Claim.model_validate_json(_read(folder / PASSPORT_FILE, MAX_PASSPORT_BYTES))
     except ValidationError as error:
-        raise _Broken(f"{PASSPORT_FILE} does not name the sha256 of {WEIGHTS_FILE}") from error
+        raise _Broken(f"{PASSPORT_FILE} does not name the sha256 of {ADAPTER_WEIGHTS}") from error
     if claim.sha256 != (found := hashlib.sha256(weights).hexdigest()):
         raise _Broken(
-            f"{WEIGHTS_FILE} is not what was trained: its sha256 is {found}, {PASSPORT_FILE} says {claim.sha256!r:.80}"
+            f"{ADAPTER_WEIGHTS} is not what was trained: its sha256 is {found}, {PASSPORT_FILE} says {claim.sha256!r:.80}"
         )
 
 
@@ -168,11 +168,11 @@ def _check_weights(weights: bytes, settings: LoraSettings, layers: LayerShapes) 
     try:
         tensors = load_safetensors(weights)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise _Broken(f"{WEIGHTS_FILE} is not a safetensors file: {error}") from error
+        raise _Broken(f"{ADAPTER_WEIGHTS} is not a safetensors file: {error}") from error
     expected = dict(_expected_tensors(settings, layers))
     if tensors.keys() != expected.keys():
         odd = min(tensors.keys() ^ expected.keys())
-        raise _Broken(f"{WEIGHTS_FILE} lacks, or should not have, the tensor {odd}")
+        raise _Broken(f"{ADAPTER_WEIGHTS} lacks, or should not have, the tensor {odd}")
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != expected[name]:
             raise _Broken(f"{name} has the shape {tuple(tensor.shape)}, not {expected[name]}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from pathlib import Path
 
+from adapters.artifacts import SAFE_NAME
 from adapters.model_server.adapter_check import CONFIG_FILE, Adapter, LayerShapes, check_adapter
 from adapters.model_server.errors import AdapterRefused, ModelNotFound
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}(@[0-9]{1,9})?")
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -42,7 +40,9 @@ class AdapterFolder:
             entries = list(self._folder.iterdir())
         except FileNotFoundError:
             return []
-        return sorted(entry.name for entry in entries if NAME.fullmatch(entry.name) and (entry / CONFIG_FILE).exists())
+        return sorted(
+            entry.name for entry in entries if SAFE_NAME.fullmatch(entry.name) and (entry / CONFIG_FILE).exists()
+        )
 
     def _check(self, name: str) -> Adapter | AdapterRefused:
         try:
