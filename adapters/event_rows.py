@@ -90,8 +90,8 @@ def columns(rows: Sequence[Row]) -> list[list[object]]:
 
 
 def rows(save: Save) -> list[Row]:
-    """A row for each event, as `insert_events_statement` takes them; bare where there is no envelope, as in the tests of
-    the library."""
+    """A row for each event, as `insert_events_statement` takes them; bare where there is no envelope, as in the
+    library's tests."""
     envelope = save.envelope
     if envelope is None:
         return [(*_stored(event), None, 1, *[None] * 8, "default", "{}", None) for event in save.events]

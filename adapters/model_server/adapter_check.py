@@ -160,7 +160,8 @@ def _check_passport(folder: Path, weights: bytes) -> None:
         raise _Broken(f"{PASSPORT_FILE} does not name the sha256 of {ADAPTER_WEIGHTS}") from error
     if claim.sha256 != (found := hashlib.sha256(weights).hexdigest()):
         raise _Broken(
-            f"{ADAPTER_WEIGHTS} is not what was trained: its sha256 is {found}, {PASSPORT_FILE} says {claim.sha256!r:.80}"
+            f"{ADAPTER_WEIGHTS} is not what was trained: "
+            f"its sha256 is {found}, {PASSPORT_FILE} says {claim.sha256!r:.80}"
         )
 
 
