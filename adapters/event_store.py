@@ -76,6 +76,24 @@ class PostgresEventStore:
             after = rows[-1]["notification_id"]
             limit = None if limit is None else limit - len(rows)
 
+    def rows_of(self, aggregate: UUID, upto: int, topics: Sequence[str]) -> Sequence[DictRow]:
+        """One aggregate's rows up to that position, in order, of these topics, undecoded."""
+        query = sql.SQL(
+            "SELECT {} FROM stored_events WHERE originator_id = %s AND notification_id <= %s AND topic = ANY(%s)"
+            " ORDER BY originator_version"
+        )
+        with self.recorder.datastore.get_connection() as connection:
+            return connection.execute(query.format(_COLUMNS), (aggregate, upto, list(topics))).fetchall()
+
+    def aggregate_at(self, position: int) -> UUID:
+        """Whose event that is. Raises NotFound for a position that holds none."""
+        query = "SELECT originator_id FROM stored_events WHERE notification_id = %s"
+        with self.recorder.datastore.get_connection() as connection:
+            row = connection.execute(query, (position,)).fetchone()
+        if row is None:
+            raise NotFound("event", str(position))
+        return cast(UUID, row["originator_id"])
+
     def decode(self, row: Mapping[str, Any]) -> Recorded:
         """The event in such a row. Raises UnknownEvent or ValidationError."""
         return recorded(row)

@@ -91,6 +91,12 @@ class StoredEvents(Protocol):
     ) -> Iterable[StoredRow]:
         """Rows with after < `notification_id` <= upto, in order, of these topics; each names its `topic`."""
 
+    def rows_of(self, aggregate: UUID, upto: int, topics: Sequence[str]) -> Iterable[StoredRow]:
+        """One aggregate's rows up to that position, in order, of these topics."""
+
+    def aggregate_at(self, position: int) -> UUID:
+        """Whose event that is. Raises NotFound for a position that holds none."""
+
     def decode(self, row: StoredRow) -> Recorded:
         """The event in such a row. Raises whatever it likes for one that cannot be understood."""
 

@@ -58,9 +58,12 @@ def park(db: Connection, projector: str, position: int, topic: str | None, error
     db.execute(insert(PARKED_EVENTS).values(row).on_conflict_do_nothing())
 
 
-def unpark(db: Connection, projector: str) -> int:
-    """Forgets what was set aside. Returns how many events that were."""
-    return db.execute(delete(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector)).rowcount
+def unpark(db: Connection, projector: str, position: int | None = None) -> int:
+    """Forgets what was set aside, at one position or at all. Returns how many events that were."""
+    forgotten = delete(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector)
+    if position is not None:
+        forgotten = forgotten.where(PARKED_EVENTS.c.position == position)
+    return db.execute(forgotten).rowcount
 
 
 def count_parked(db: Connection, projector: str) -> int:

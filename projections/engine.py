@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError
 
@@ -61,6 +62,20 @@ def advance(db: Connection, events: StoredEvents, projector: Projector, after: i
             _park(db, projector, row["notification_id"], row["topic"], error)
     _take_in(db, projector, understood)
     return int(rows[-1]["notification_id"]) if len(rows) == batch else head
+
+
+def refold(db: Connection, events: StoredEvents, projector: Projector, aggregate: UUID, upto: int) -> None:
+    """Makes the rows of one aggregate anew, from its events up to that position. The checkpoint must be claimed."""
+    understood = []
+    for row in events.rows_of(aggregate, upto, projector.topics):
+        checkpoints.unpark(db, projector.name, row["notification_id"])
+        try:
+            understood.append(events.decode(row))
+        except Exception as error:
+            _park(db, projector, row["notification_id"], row["topic"], error)
+    keys = {projector.key(recorded) for recorded in understood}
+    db.execute(delete(projector.table).where(projector.primary_key.in_(keys)))
+    _take_in(db, projector, understood)
 
 
 def fold_all(

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine, func, select
 
 from projections import ALL
 from projections.checkpoints import CHECKPOINTS, PARKED_EVENTS
-from projections.paging import LIMIT, Page, page, tally
+from projections.paging import tally
 from projections.projector import Projector
 
 POLL_SECONDS = 0.02
@@ -44,12 +44,6 @@ def _status(
     position, moved_at = checkpoints.get(projector.name, (0, None))
     lag = max(0, head - position)
     return Status(projector.name, position, lag, parked.get(projector.name, 0), moved_at)
-
-
-def parked_events(db: Connection, projector: str, cursor: str | None = None, limit: int = LIMIT) -> Page:
-    """What the projector could not take, the newest first, each with the error."""
-    query = select(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector)
-    return page(db, query, PARKED_EVENTS.c.position, cursor, limit)
 
 
 def wait_for(engine: Engine, names: Collection[str], position: int, timeout: float) -> bool:

@@ -77,6 +77,14 @@ class MemoryEventStore:
         for recorded in islice(self.read(after, upto, topics), limit):
             yield {"notification_id": recorded.position, "topic": recorded.type, "recorded": recorded}
 
+    def rows_of(self, aggregate: UUID, upto: int, topics: Sequence[str]) -> Iterator[StoredRow]:
+        yield from (row for row in self.read_rows(0, upto, topics) if row["recorded"].event.originator_id == aggregate)
+
+    def aggregate_at(self, position: int) -> UUID:
+        (row,) = self.read_rows(position - 1, position)
+        id: UUID = row["recorded"].event.originator_id
+        return id
+
     def decode(self, row: StoredRow) -> Recorded:
         recorded: Recorded = row["recorded"]
         return recorded

@@ -17,6 +17,7 @@ from gateway.settings import Settings
 from gateway.stack import located
 from projections import ALL
 from projections.as_of import build_as_of
+from projections.parked import parked_events, retry_parked, skip_parked
 from projections.projector import Projector
 from projections.rebuild import Rebuilt, rebuild
 
@@ -66,6 +67,33 @@ def projections_as_of(
     console.print(f"the tables are in the schema {schema}; DROP SCHEMA {schema} CASCADE when you are done")
     if left_out:
         errors.print(f"[yellow]![/] {left_out} events could not be taken in, and are missing there")
+
+
+@projections.command("parked")
+def list_parked(names: Names = None, as_json: AsJson = False) -> None:
+    """Say which events read models could not take in, and why; the newest 200 of each."""
+    with plain_errors(), open_core(located(Settings())) as core, core.engine.connect() as db:
+        found = [row for projector in _known(names) for row in parked_events(db, projector.name, limit=200).items]
+    show(found, as_json, ("projector", "position", "topic", "error", "parked_at"))
+
+
+@projections.command("retry")
+def retry_projections(names: Names = None) -> None:
+    """Try parked events again, each with all the events of its aggregate; e.g. after a fold was mended."""
+    with plain_errors(), open_core(located(Settings())) as core:
+        for projector in _known(names):
+            left = retry_parked(core.engine, core.store, projector)
+            console.print(f"{projector.name}: {left} events are parked still" if left else f"{projector.name}: sound")
+
+
+@projections.command("skip")
+def skip_projection(name: str, position: int) -> None:
+    """Let a parked event be; a rebuild tries it again."""
+    (projector,) = _known([name])
+    with plain_errors(), open_core(located(Settings())) as core:
+        if not skip_parked(core.engine, projector, position):
+            raise ApiError(f"{name} has parked no event at {position}; `caravan projections parked {name}` lists them")
+    console.print(f"{name} lets {position} be")
 
 
 def _known(names: list[str] | None) -> list[Projector]:

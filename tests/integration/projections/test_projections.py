@@ -28,9 +28,10 @@ from projections import (
 from projections.checkpoints import PARKED_EVENTS
 from projections.engine import catch_up
 from projections.lookups import PromotedAdapters, RosterRevisions, UnattendedWork
+from projections.parked import parked_events, retry_parked, skip_parked
 from projections.projector import Row
 from projections.rebuild import rebuild
-from projections.status import parked_events, status, wait_for
+from projections.status import status, wait_for
 from tests import story
 from tests.integration.projections.read_models import folded, rows
 
@@ -80,6 +81,37 @@ def test_an_event_that_cannot_be_folded_is_parked_and_tried_again_by_a_rebuild(
     assert rows(engine, buggy) == folded(told, dpo_annotations.PROJECTOR)
     with engine.connect() as db:
         assert db.execute(select(func.count()).select_from(PARKED_EVENTS)).scalar_one() == 0
+
+
+def test_a_parked_event_that_is_tried_again_takes_its_place_before_those_that_followed_it(
+    engine: Engine, told: PostgresEventStore
+):
+    def fold(row: Row | None, recorded: Recorded) -> Row | None:
+        if recorded.event.originator_id == story.id_of("flipped") and recorded.event.originator_version == 1:
+            raise ZeroDivisionError("a bug")
+        return dpo_annotations.fold(row, recorded)
+
+    projector = dpo_annotations.PROJECTOR
+    buggy = replace(projector, fold=fold)
+    catch_up(engine, told, buggy)
+    assert rows(engine, projector) != folded(told, projector)
+    assert retry_parked(engine, told, buggy) > 0
+    assert retry_parked(engine, told, projector) == 0
+    assert rows(engine, projector) == folded(told, projector)
+
+
+def test_a_parked_event_can_be_let_be(engine: Engine, told: PostgresEventStore):
+    def fold(row: Row | None, recorded: Recorded) -> Row | None:
+        raise ZeroDivisionError("a bug")
+
+    buggy = replace(dpo_annotations.PROJECTOR, fold=fold)
+    catch_up(engine, told, buggy)
+    with engine.connect() as db:
+        first, *rest = parked_events(db, buggy.name).items
+    assert skip_parked(engine, buggy, first["position"])
+    assert not skip_parked(engine, buggy, first["position"])
+    with engine.connect() as db:
+        assert [row["position"] for row in parked_events(db, buggy.name).items] == [row["position"] for row in rest]
 
 
 @pytest.mark.parametrize("poison", ["NUL \x00", "a lone surrogate \ud800"])
