@@ -81,7 +81,7 @@ async def test_two_at_once_under_one_key_have_one_effect(gateway: Gateway) -> No
         )
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
-    assert gateway.core.store.head() == 1
+    assert [recorded.type for recorded in gateway.core.store.read()] == ["preference.proposed"]
 
 
 async def test_one_key_means_another_command_for_another_caller_or_address(gateway: Gateway) -> None:

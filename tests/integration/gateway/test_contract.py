@@ -79,8 +79,8 @@ async def test_every_problem_answers_as_promised(library: Gateway) -> None:
 
 async def test_every_command_answers_as_promised(told: Gateway) -> None:
     document = await openapi(told)
-    message = [{"role": "user", "content": "x"}]
-    pair = {"prompt": message, "chosen": [{"role": "assistant", "content": "y"}], "rejected": message}
+    said = {"prompt": ("user", "x"), "chosen": ("assistant", "y"), "rejected": ("assistant", "z")}
+    pair = {name: [{"role": role, "content": content}] for name, (role, content) in said.items()}
     task = {"turns": ["Why?"]}
     commands: list[tuple[str, str, dict[str, str], dict[str, Any]]] = [
         ("POST", "/v1/workflows", {}, {"task": task}),
