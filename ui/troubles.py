@@ -38,15 +38,15 @@ def guarded(draw: Callable[[], None]) -> None:
 
 def live(draw: Callable[[], bool], going: bool, seconds: float = LIVE_SECONDS) -> None:
     """Draws a part of a page; while something is `going` on there, again every so many seconds until `draw` says that
-    it is over."""
-    if not going:
-        draw()
-        return
+    it is over.
 
-    @st.fragment(run_every=seconds)
+    It is the same fragment before and after: a click that meets the change from the one to the other is not lost.
+    """
+
+    @st.fragment(run_every=seconds if going else None)
     def part() -> None:
         def once() -> None:
-            if not draw():
+            if not draw() and going:
                 st.rerun()
 
         guarded(once)
