@@ -45,7 +45,7 @@ class Once:
         widget = self.widget(name)
         if widget not in st.session_state:
             st.session_state[widget] = draft(f"{self._name}.{name}", default)
-        return {"key": widget, "on_change": self._keep, "args": (name,)}
+        return {"key": widget, "on_change": self._keep, "args": (name, widget)}
 
     def send(
         self,
@@ -73,9 +73,11 @@ class Once:
         drop_drafts(f"{self._name}.")
         st.session_state[self._counter] = self._showing + 1
 
-    def _keep(self, name: str) -> None:
-        keep_draft(f"{self._name}.{name}", st.session_state[self.widget(name)])
-        self.move(self.version)
+    def _keep(self, name: str, widget: str) -> None:
+        # The browser may tell of a widget once more after the form that it was in has been sent.
+        if widget == self.widget(name):
+            keep_draft(f"{self._name}.{name}", st.session_state[widget])
+            self.move(self.version)
 
     @property
     def _counter(self) -> str:

@@ -115,10 +115,30 @@ def someone_annotates(person: Console, caravan: LivingCaravan) -> None:
     person.press("Save the edit")
     person.sees(f"{waiting - 1} waiting")
     expect(person.field("The better answer")).to_have_count(0)
+    someone_changes_their_mind(person, run, caravan)
     with caravan.api() as api:
         pairs = api.get(f"/v1/preferences?run={run}").json()["items"]
     assert sorted(pair["verdict"] for pair in pairs if pair["verdict"]) == ["accepted", "edited", "flipped", "rejected"]
     assert {pair["annotated_by"] for pair in pairs if pair["verdict"]} == {"e2e"}
+
+
+def someone_changes_their_mind(person: Console, run: str, caravan: LivingCaravan) -> None:
+    """About the flipped pair, whose answers stand as they were proposed: what is at the left stays there."""
+    with caravan.api() as api:
+        pairs = api.get(f"/v1/preferences?run={run}").json()["items"]
+    flipped, edited = (next(pair for pair in pairs if pair["verdict"] == verdict) for verdict in ("flipped", "edited"))
+    for pair, right in ((edited, "Proposed as worse"), (flipped, "Better")):
+        person.page.goto(f"{caravan.console_url}/annotate?pair={pair['preference_id']}&run={run}")
+        person.sees(right)
+        person.picture(f"annotate-{pair['verdict']}-again")
+    person.type("Note", "the right one, still")
+    person.press("Flip")
+    person.sees_told("Flipped.")
+    with caravan.api() as api:
+        newest = {"aggregate": flipped["preference_id"], "order": "newest", "limit": 1}
+        said = api.get("/v1/events", params=newest).json()["items"][0]["data"]
+    assert (said["verdict"], said["note"]) == ("flipped", "the right one, still")
+    assert said["pair"]["chosen"]["messages"] == flipped["chosen"]
 
 
 def someone_trains(person: Console) -> str:

@@ -29,7 +29,7 @@ def page() -> None:
         show_pair(pair, run)
         return
     st.title("Annotate")
-    st.caption("Agents proposed these pairs. Say which answer is better: training counts your word in full.")
+    st.caption("Agents and people proposed these pairs. Say which answer is better: training counts your word in full.")
     if run:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"Only the pairs of the run {short(run)}")

@@ -170,10 +170,8 @@ def _withdraw(pair: Json) -> str:
             "Reason", placeholder="Why (optional)", max_chars=2000, **form.field("reason"), **allowed
         )
         pressed = st.button("Withdraw the pair", icon=":material/delete:", key=form.widget("go"), **allowed)
-    id = pair["preference_id"]
-    return (
-        "withdrawn" if pressed and form.send("DELETE", "preferences", id, version=form.version, reason=reason) else ""
-    )
+    place = ("preferences", pair["preference_id"])
+    return "withdrawn" if pressed and form.send("DELETE", *place, version=form.version, reason=reason) else ""
 
 
 def _withdrawn(pair: Json) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from tests.unit.ui.screen import button, field, opened, reloaded
 from tests.unit.ui.scripted_gateway import ScriptedGateway
+from ui.sessions import Role, Session
 
 pytestmark = pytest.mark.usefixtures("eva")
 
@@ -96,3 +98,34 @@ def test_what_was_sent_is_no_draft_any_more(gateway: ScriptedGateway) -> None:
 
 def _everything() -> dict[str, object]:
     return {"min_weight": 0, "annotated_only": False, "runs": []}
+
+
+def test_what_was_saved_stays_saved_when_its_fields_are_gone(gateway: ScriptedGateway, eva: Session) -> None:
+    eva.role = Role.ADMIN
+    roster = ROSTER | {"text": "agents: []\n", "author": "ada", "recorded_at": WHEN, "reason": ""}
+    gateway.standing |= {"/v1/agents": roster, "/v1/agents/revisions": listed(roster)}
+    screen = opened("agents")
+    field(screen, "text_area", "agents.yaml").input("agents: [] # Mine.\n").run()
+    field(screen, "text_input", "Reason").input("mine").run()
+    gateway.answers_with({"id": "1", "version": 2, "position": 9})
+    button(screen, "Save").click().run()
+    screen.segmented_control[0].set_value("Revisions").run()
+    assert not screen.exception
+    assert eva.drafts == {}
+
+
+def test_a_change_that_arrives_after_its_form_was_sent_is_no_draft(eva: Session) -> None:
+    def sent_meanwhile() -> None:
+        import streamlit as st
+
+        from ui.once import Once
+
+        form = Once("form")
+        arguments = form.field("note")
+        st.text_input("Note", **arguments)
+        form.renew()
+        arguments["on_change"](*arguments["args"])
+
+    screen = AppTest.from_function(sent_meanwhile).run()
+    assert not screen.exception
+    assert eva.drafts == {}
