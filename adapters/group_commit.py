@@ -2,8 +2,9 @@
 
 A commit waits for the disk, so committing each save on its own makes all writers share some thousand waits a second.
 Here whoever arrives while a commit is under way goes into the next one; a lone writer is committed at once. After a
-group, the callers that it released come back at about the same moment: the next group waits a moment for as many
-(PostgreSQL's `commit_siblings` and `commit_delay` do the same between its sessions).
+group, the callers that it released come back at about the same moment: the next group waits a moment for half of them,
+so that in the end one half prepares its next saves while the other half's are committed. (PostgreSQL's
+`commit_siblings` and `commit_delay` make one session wait for others in the same way.)
 
 A large save goes in a group of its own, and small ones have a turn between two large ones.
 """
@@ -52,7 +53,7 @@ class Closed(OperationalError):
         super().__init__("the event store is closed")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Waiting(Generic[S, R]):
     """A save, and who waits for it: a thread, or a task of that event loop."""
 
@@ -142,7 +143,7 @@ class GroupCommit(Generic[S, R]):
     def _run(self) -> None:
         expected = 1
         while group := self._next(expected):
-            expected = len(group)
+            expected = (len(group) + 1) // 2
             try:
                 outcomes = self._commit([waiting.save for waiting in group])
             except Exception as error:
