@@ -11,7 +11,7 @@ import httpx
 import openai
 from loguru import logger
 
-from adapters.embedded.backoff import Backoff
+from adapters.backoff import Backoff
 from domain.ports import ModelUnavailable
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError
 
-from adapters.embedded.backoff import Backoff
+from adapters.backoff import Backoff
 from adapters.patient_fetch import make_patient
 from adapters.stopping import pause, unless
 

@@ -20,8 +20,8 @@ from nats.js import JetStreamContext
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, select
 
+from adapters.backoff import Backoff
 from adapters.cloud_events import cloud_event
-from adapters.embedded.backoff import Backoff
 from adapters.event_tables import RELAY
 from adapters.nats import CONNECT_SECONDS, OUTAGES, SUBJECTS, declare_stream
 from adapters.stopping import pause, unless

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from loguru import logger
 
-from adapters.embedded.backoff import Backoff
+from adapters.backoff import Backoff
 from adapters.nats import News, NewsDesk
 from adapters.relay import Relay
 from adapters.stopping import pause

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from loguru import logger
 
-from adapters.embedded.backoff import Backoff
+from adapters.backoff import Backoff
 from adapters.embedded.errors import EmbeddedError
 from adapters.embedded.process import ManagedProcess, ended
 

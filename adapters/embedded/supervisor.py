@@ -13,8 +13,8 @@ from typing import Self
 
 from loguru import logger
 
+from adapters.backoff import Backoff
 from adapters.embedded import record
-from adapters.embedded.backoff import Backoff
 from adapters.embedded.errors import FolderUnusable
 from adapters.embedded.keeper import Keeper, Status
 from adapters.embedded.locks import OwnerLock

@@ -17,8 +17,8 @@ import nats as nats_client
 import psycopg
 import pytest
 
+from adapters.backoff import Backoff
 from adapters.embedded import record
-from adapters.embedded.backoff import Backoff
 from adapters.embedded.errors import FolderInUse, PortTaken, ProcessFailed
 from adapters.embedded.keeper import State, Status
 from adapters.embedded.nats_server import EmbeddedNats

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.embedded.backoff import Backoff
+from adapters.backoff import Backoff
 
 
 @given(failures=st.integers(0, 5000))
