@@ -46,6 +46,7 @@ class Console:
 
     def show(self, part: str) -> None:
         """One of the parts that a page is divided into."""
+        self.sees_it_drawn()
         self.page.get_by_test_id("stButtonGroup").get_by_text(part, exact=True).click()
 
     def type(self, label: str, text: str) -> None:
