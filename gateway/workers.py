@@ -51,7 +51,7 @@ async def work(core: Core) -> None:
         workers=presence,
         worker=worker,
         actor=_automation("worker"),
-        slots=asyncio.Semaphore(settings.concurrent_runs),
+        at_once=settings.concurrent_runs,
         patiently=Patience(OUTAGES, stop.is_set),
     )
     policies = [

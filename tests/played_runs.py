@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -55,7 +54,7 @@ class Stage:
             workers=_Living(self.living),
             worker=name,
             actor=WORKER,
-            slots=asyncio.Semaphore(4),
+            at_once=4,
             patiently=patience(),
         )
 

@@ -24,8 +24,8 @@ PUT_BACK_SECONDS = 5.0
 
 
 class RunWorkflow:
-    """Plays what it is offered, as many runs at once as `slots` has room for. `worker` is the name under which this
-    process gives its signs of life."""
+    """Plays what it is offered, `at_once` runs at a time. `worker` is the name under which this process gives its signs
+    of life."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class RunWorkflow:
         workers: Workers,
         worker: str,
         actor: Actor,
-        slots: asyncio.Semaphore,
+        at_once: int,
         patiently: Patience,
     ) -> None:
         self._log = log
@@ -50,7 +50,7 @@ class RunWorkflow:
         self._workers = workers
         self._worker = worker
         self._actor = actor
-        self._slots = slots
+        self._at_once = at_once
         self._patiently = patiently
         self._intake = Intake(PUT_BACK_SECONDS)
 
@@ -60,14 +60,15 @@ class RunWorkflow:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. The runs under way are then left, as they are recorded, to whoever takes them over."""
-        playing: set[asyncio.Task[None]] = set()
+        players = [asyncio.create_task(self._play_in_turn(stop)) for _ in range(self._at_once)]
+        await stop.wait()
+        for player in players:
+            player.cancel()
+        await asyncio.gather(*players, return_exceptions=True)
+
+    async def _play_in_turn(self, stop: asyncio.Event) -> None:
         async for run in self._intake.offered(stop):
-            task = asyncio.create_task(self._intake.handled(run, self._in_a_slot))
-            playing.add(task)
-            task.add_done_callback(playing.discard)
-        for task in playing:
-            task.cancel()
-        await asyncio.gather(*playing, return_exceptions=True)
+            await self._intake.handled(run, self.play)
 
     async def play(self, run: UUID) -> None:
         """Plays to the end, unless the run is over or another living worker has it.
@@ -86,10 +87,6 @@ class RunWorkflow:
                         await self._play(held, requested, cast)
                     except (LeaseLost, AlreadyDone) as lost:
                         logger.info("run {} ends here: {}", run, lost)
-
-    async def _in_a_slot(self, run: UUID) -> None:
-        async with self._slots:
-            await self.play(run)
 
     async def _play(self, held: HeldRun, requested: Workflow.Requested, cast: Sequence[CastMember]) -> None:
         try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import UUID, uuid4
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
 
 from commands.policies.intake import Intake
 
 
 async def test_a_run_that_is_offered_twice_waits_once() -> None:
     intake, stop, handled = Intake(put_back_seconds=0), asyncio.Event(), []
-    first, last = uuid4(), uuid4()
+    first, last = uuid7(), uuid7()
     for run in (first, first, last):
         intake.offer(run)
 
@@ -25,9 +27,27 @@ async def test_a_run_that_is_offered_twice_waits_once() -> None:
     assert handled == [first, last]
 
 
+async def test_the_oldest_run_comes_first_whenever_it_was_found() -> None:
+    intake, stop, handled = Intake(put_back_seconds=0), asyncio.Event(), []
+    old, new, newest = uuid7(), uuid7(), uuid7()
+    intake.offer(new)
+    intake.offer(newest)
+
+    async def handle(run: UUID) -> None:
+        handled.append(run)
+        if run == new:
+            intake.offer(old)  # its worker was given up only now
+        if run == newest:
+            stop.set()
+
+    async for run in intake.offered(stop):
+        await intake.handled(run, handle)
+    assert handled == [new, old, newest]
+
+
 async def test_a_run_that_cannot_be_handled_comes_again_after_those_that_wait() -> None:
     intake, stop, tried = Intake(put_back_seconds=0), asyncio.Event(), []
-    broken, sound = uuid4(), uuid4()
+    broken, sound = uuid7(), uuid7()
     intake.offer(broken)
     intake.offer(sound)
 
@@ -45,7 +65,7 @@ async def test_a_run_that_cannot_be_handled_comes_again_after_those_that_wait() 
 
 async def test_a_run_that_was_handled_may_be_offered_again() -> None:
     intake, stop, handled = Intake(put_back_seconds=0), asyncio.Event(), []
-    run = uuid4()
+    run = uuid7()
     intake.offer(run)
 
     async def handle(run: UUID) -> None:
