@@ -108,6 +108,7 @@ def someone_annotates(person: Console, caravan: LivingCaravan) -> None:
         waiting -= 1
     person.sees(f"{waiting} waiting")
     person.press("Edit the texts")
+    expect(person.field("The worse answer")).not_to_have_value("")
     person.type("The better answer", "Air scatters blue light most.")
     person.reload()
     expect(person.field("The better answer")).to_have_value("Air scatters blue light most.")

@@ -115,7 +115,7 @@ def _verdict(form: Once, pair: Json) -> Json | None:
         for verdict, (label, icon, key, reason) in VERDICTS.items():
             allowed = needs(Role.ANNOTATOR, unless=_withdrawn(pair), help=reason)
             kind = "primary" if verdict == "accepted" else "secondary"
-            if st.button(label, icon=icon, shortcut=key, type=kind, key=form.widget(verdict), **allowed):  # type: ignore[arg-type]
+            if st.button(label, icon=icon, shortcut=key, type=kind, key=form.widget(f"verdict-{verdict}"), **allowed):  # type: ignore[arg-type]
                 return {"verdict": verdict, "note": note}
     return None
 
@@ -129,6 +129,9 @@ def _edit(form: Once, pair: Json) -> Json | None:
     note = _note(form)
     allowed = needs(Role.ANNOTATOR, unless=_withdrawn(pair))
     if st.button("Save the edit", type="primary", icon=":material/save:", key=form.widget("edit"), **allowed):
+        if (chosen, rejected) == (pair["chosen"][-1]["content"], pair["rejected"][-1]["content"]):
+            st.info("Both texts stand as they were: change one, or accept the pair.", icon=":material/info:")
+            return None
         return {"verdict": "edited", "chosen": chosen, "rejected": rejected, "note": note}
     return None
 

@@ -105,3 +105,17 @@ def test_nobody_is_said_to_have_voted_on_a_pair_written_by_hand(gateway):
     told = " ".join(texts(opened("annotate", pair=ID).caption))
     assert "ballots" not in told
     assert "by hand" in told
+
+
+def test_an_edit_begins_with_the_texts_that_count(gateway):
+    screen = shown(gateway, None)
+    button(screen, "Edit the texts").click().run()
+    assert [area.value for area in screen.text_area] == [BLUE, SKY]
+
+
+def test_an_edit_that_changes_no_letter_is_not_sent(gateway):
+    screen = shown(gateway, None)
+    button(screen, "Edit the texts").click().run()
+    button(screen, "Save the edit").click().run()
+    assert [request for request in gateway.requests if request.method == "POST"] == []
+    assert "Both texts stand as they were" in " ".join(texts(screen.info))
