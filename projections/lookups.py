@@ -69,5 +69,6 @@ class UnattendedWork:
         query = select(runs.run_id, runs.state, runs.worker).where(runs.state.in_([requested, running]))
         with self._engine.connect() as db:
             found = db.execute(query.order_by(runs.run_id)).all()
-        gone = {row.worker for row in found if row.state == running and not self._workers.alive(row.worker)}
+        at_work = {row.worker for row in found if row.state == running}
+        gone = {worker for worker in at_work if not self._workers.alive(worker)}
         return [row.run_id for row in found if row.state == requested or row.worker in gone]

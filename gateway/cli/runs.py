@@ -58,10 +58,17 @@ def run(
 
 
 @app.command()
-def runs(state: str | None = None, batch: str | None = None, as_json: AsJson = False) -> None:
+def runs(
+    state: str | None = None,
+    batch: str | None = None,
+    since: Annotated[str | None, typer.Option(help="Asked for then or later, e.g. 2026-11-01T00:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Asked for before that.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the runs, newest first."""
     with plain_errors():
-        found = list(open_api(Settings()).pages("/v1/workflows", state=state, batch=batch))
+        asked = {"state": state, "batch": batch, "since": since, "until": until}
+        found = list(open_api(Settings()).pages("/v1/workflows", **asked))
     show(found, as_json, COLUMNS)
 
 

@@ -28,6 +28,7 @@ def test_a_run_is_started_watched_listed_and_read(caravan: LivingCaravan, openap
     assert run["state"] == "completed"
     must_fit(openapi, "/v1/workflows/{run_id}", run)
     assert run in printed(caravan, "runs", "--batch", run["batch"])
+    assert printed(caravan, "runs", "--until", "2020-01-01T00:00:00Z") == []
     entries = printed(caravan, "logs", "--run", run["run_id"], "--limit", "200")
     assert len(entries) == run["steps"]
     assert {entry["phase"] for entry in entries} == {"answer", "score"}
