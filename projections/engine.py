@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError
 
 from domain.events import Recorded
-from domain.ports import StoredEvents
+from domain.ports import StoredEvents, StoredRow
 from projections import checkpoints
 from projections.projector import Projector, Row
 
@@ -54,25 +54,16 @@ def step(engine: Engine, events: StoredEvents, projector: Projector, head: int, 
 def advance(db: Connection, events: StoredEvents, projector: Projector, after: int, head: int, batch: int) -> int:
     """Takes in at most `batch` events with after < position <= head. Returns where it has come to."""
     rows = list(events.read_rows(after, head, projector.topics, batch))
-    understood = []
-    for row in rows:
-        try:
-            understood.append(events.decode(row))
-        except Exception as error:
-            _park(db, projector, row["notification_id"], row["topic"], error)
-    _take_in(db, projector, understood)
+    _take_in(db, projector, _understood(db, events, projector, rows))
     return int(rows[-1]["notification_id"]) if len(rows) == batch else head
 
 
 def refold(db: Connection, events: StoredEvents, projector: Projector, aggregate: UUID, upto: int) -> None:
     """Makes the rows of one aggregate anew, from its events up to that position. The checkpoint must be claimed."""
-    understood = []
-    for row in events.rows_of(aggregate, upto, projector.topics):
+    rows = list(events.rows_of(aggregate, upto, projector.topics))
+    for row in rows:
         checkpoints.unpark(db, projector.name, row["notification_id"])
-        try:
-            understood.append(events.decode(row))
-        except Exception as error:
-            _park(db, projector, row["notification_id"], row["topic"], error)
+    understood = _understood(db, events, projector, rows)
     keys = {projector.key(recorded) for recorded in understood}
     db.execute(delete(projector.table).where(projector.primary_key.in_(keys)))
     _take_in(db, projector, understood)
@@ -94,6 +85,19 @@ def fold_all(
             if row is not None:
                 changed[key] = row
     return changed, failed
+
+
+def _understood(
+    db: Connection, events: StoredEvents, projector: Projector, rows: Iterable[StoredRow]
+) -> list[Recorded]:
+    """The events in these rows. Those that cannot be decoded are parked."""
+    understood = []
+    for row in rows:
+        try:
+            understood.append(events.decode(row))
+        except Exception as error:
+            _park(db, projector, row["notification_id"], row["topic"], error)
+    return understood
 
 
 def _take_in(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated
 
@@ -25,7 +24,6 @@ app = typer.Typer()
 projections = typer.Typer(no_args_is_help=True, help="Read models.")
 app.add_typer(projections, name="projections")
 
-SCRATCH = re.compile(r"as_of_[a-z0-9_]{1,50}")
 Names = Annotated[list[str] | None, typer.Argument(help="Which ones; all by default.")]
 
 
@@ -57,8 +55,6 @@ def projections_as_of(
 ) -> None:
     """Make read models as they were at a past position, in a schema of their own, for questions in SQL."""
     schema = schema or f"as_of_{position}"
-    if not SCRATCH.fullmatch(schema):
-        raise typer.BadParameter("a schema for the past is called as_of_ and letters, digits or underscores")
     with plain_errors(), open_core(located(Settings())) as core, _progress() as bar:
         if not 0 <= position <= (head := core.store.head()):
             raise ApiError(f"there is no position {position} yet: the log ends at {head}")
