@@ -56,9 +56,8 @@ POOL = {
 """Times in seconds. A writer that hangs in a transaction loses its connection, and the lock that others wait for."""
 UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """libpq's own settings: a server that is gone without a word is given up after some 10 s (the first is in ms)."""
-
-
 ADDRESS = ("POSTGRES_DBNAME", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD")
+"""What the library insists on being told."""
 
 
 class UnsafePositions(ValueError):
@@ -194,8 +193,8 @@ class EnvelopeFactory(PostgresFactory):
 def open_factory(database_url: str) -> EnvelopeFactory:
     """The library's factory for the database of that URL, `sslmode` and all. Alembic makes the tables.
 
-    The library wants to hear of each part of the address; the connections take it from the URL, and what that leaves
-    out from libpq's environment, as every other connection of ours does.
+    The connections take the address from the URL, and what that leaves out from libpq's environment, as every other
+    connection of ours does.
     """
     conninfo = conninfo_to_dict(database_url)
     constructed = InfrastructureFactory.construct(
