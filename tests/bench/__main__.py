@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 
 import psycopg
 from loguru import logger
+from psycopg.sql import SQL, Identifier
 from rich.console import Console
 from rich.table import Table
 
@@ -51,7 +52,7 @@ def _server() -> Iterator[Callable[[], str]]:
             def database() -> str:
                 name = f"bench_{next(count)}"
                 with psycopg.connect(server.url(), autocommit=True) as admin:
-                    admin.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+                    admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
                 return server.url(name)
 
             yield database

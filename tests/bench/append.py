@@ -36,24 +36,23 @@ def run(our_database: str, peer_database: str) -> Iterator[Result]:
         assert isinstance(peer, PostgresApplicationRecorder)
         with closing(ours):
             for writers, batch in CASES:
-                yield measured(
-                    "append",
-                    {"writers": writers, "batch": batch, "callers": "tasks"},
-                    "events/s",
-                    lambda writers=writers, batch=batch: asyncio.run(_by_tasks(ours, writers, batch)),  # type: ignore[misc]
-                    lambda writers=writers, batch=batch: _by_threads(peer.insert_events, writers, batch),  # type: ignore[misc]
-                    "eventsourcing",
-                )
-                yield measured(
-                    "append",
-                    {"writers": writers, "batch": batch, "callers": "threads"},
-                    "events/s",
-                    lambda writers=writers, batch=batch: _by_threads(  # type: ignore[misc]
-                        lambda events: ours.insert_events(events, envelope=_envelope()), writers, batch
-                    ),
-                    lambda writers=writers, batch=batch: _by_threads(peer.insert_events, writers, batch),  # type: ignore[misc]
-                    "eventsourcing",
-                )
+                for callers in ("tasks", "threads"):
+                    yield _compared(ours, peer, writers, batch, callers)
+
+
+def _compared(
+    ours: EnvelopeRecorder, peer: PostgresApplicationRecorder, writers: int, batch: int, callers: str
+) -> Result:
+    def measure_ours() -> Timing:
+        if callers == "tasks":
+            return asyncio.run(_by_tasks(ours, writers, batch))
+        return _by_threads(lambda events: ours.insert_events(events, envelope=_envelope()), writers, batch)
+
+    def measure_peer() -> Timing:
+        return _by_threads(peer.insert_events, writers, batch)
+
+    parameters = {"writers": writers, "batch": batch, "callers": callers}
+    return measured("append", parameters, "events/s", measure_ours, measure_peer, "eventsourcing")
 
 
 async def _by_tasks(recorder: EnvelopeRecorder, writers: int, batch: int) -> Timing:
