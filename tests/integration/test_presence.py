@@ -27,6 +27,15 @@ def presence(engine: Engine) -> Presence:
     return Presence(engine, beat_seconds=0.05, gone_after=timedelta(seconds=0.5))
 
 
+def outage(engine: Engine) -> None:
+    """Longer than a worker may be silent."""
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE workers RENAME TO elsewhere"))
+    time.sleep(0.8)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO workers"))
+
+
 def test_a_worker_is_alive_for_as_long_as_it_is_announced(presence: Presence) -> None:
     assert not presence.alive("ada")
     with presence.announced("ada"):
@@ -50,22 +59,14 @@ def test_a_worker_that_is_killed_by_an_error_signs_off_too(presence: Presence) -
 
 def test_a_heart_beats_on_after_an_outage_of_the_store(presence: Presence, engine: Engine) -> None:
     with presence.announced("ada"):
-        with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE workers RENAME TO elsewhere"))
-        time.sleep(0.8)
-        with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE elsewhere RENAME TO workers"))
+        outage(engine)
         eventually(lambda: presence.alive("ada"), within=5)
 
 
 def test_nobody_is_taken_for_dead_who_could_not_give_a_sign_for_an_outage(presence: Presence, engine: Engine) -> None:
     presence.beat("ben")
     with presence.announced("ada"):
-        with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE workers RENAME TO elsewhere"))
-        time.sleep(0.8)
-        with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE elsewhere RENAME TO workers"))
+        outage(engine)
         assert presence.alive("ben")
         eventually(lambda: not presence.alive("ben"), within=5)
 
