@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -160,7 +161,7 @@ def _entries_after(api: Api, position: int, wanted: Json) -> Iterator[Json]:
     for event in events(api, after=position, workflow=wanted["workflow"], types="workflow.step_recorded"):
         at = event["position"]
         of_run = wanted | {"workflow": event["subject"], "as_of": at, "after": at, "limit": 1}
-        newest = insistently(lambda of_run=of_run: api.get("/v1/logs", **of_run)["items"])  # type: ignore[misc]
+        newest = insistently(partial(api.get, "/v1/logs", **of_run))["items"]
         yield from (entry for entry in newest if entry["position"] == at)
 
 
