@@ -12,7 +12,7 @@ from eventsourcing.domain import AggregateEvent, CanInitAggregate, DomainEventPr
 from eventsourcing.persistence import Mapper, StoredEvent
 from pydantic import TypeAdapter
 
-from domain.catalogue import EVENT_TYPES, aggregate_topic, schema_version
+from domain.catalogue import EVENT_TYPES, aggregate_topic, schema_version, upcaster
 from domain.events import topic_of
 
 IDENTITY = {"originator_id", "originator_version", "originator_topic"}
@@ -24,7 +24,7 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class UnknownEvent(ValueError):
-    """A stored row names an event that this version of Caravan does not know."""
+    """A stored row names an event, or a version of one, that this version of Caravan does not know."""
 
 
 @cache
@@ -46,13 +46,25 @@ def event_from(topic: str, data: dict[str, Any], originator_id: UUID, originator
     event_type = EVENT_TYPES.get(topic)
     if event_type is None:
         raise UnknownEvent(f"no event is called {topic!r}; was this store written by a newer Caravan?")
-    data = dict(data)
-    for version in range(data.pop("class_version", 1), schema_version(event_type)):
-        getattr(event_type, f"upcast_v{version}_v{version + 1}")(data)
+    identity: dict[str, Any] = {"originator_id": originator_id, "originator_version": originator_version}
     if issubclass(event_type, CanInitAggregate):
-        data["originator_topic"] = aggregate_topic(topic)
-    identity = {"originator_id": originator_id, "originator_version": originator_version}
-    return _codec(event_type).validate_python(data | identity)
+        identity["originator_topic"] = aggregate_topic(topic)
+    return _codec(event_type).validate_python(_newest_form(event_type, data) | identity)
+
+
+def _newest_form(event_type: type[AggregateEvent], data: dict[str, Any]) -> dict[str, Any]:
+    """Raises UnknownEvent for data of a version that is not ours to read."""
+    newest = schema_version(event_type)
+    data = dict(data)
+    version = data.pop("class_version", 1)
+    if not isinstance(version, int) or not 1 <= version <= newest:
+        raise UnknownEvent(
+            f"this is version {version!r} of {topic_of(event_type)}, and this Caravan knows it up to version {newest}; "
+            "a newer Caravan wrote it: bring this process to that version too"
+        )
+    for step in range(version, newest):
+        data = upcaster(event_type, step)(data)
+    return data
 
 
 class PlainJsonMapper(Mapper[UUID]):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent, BaseAggregate
@@ -14,6 +15,8 @@ from domain.preference import Preference
 from domain.roster import AgentRoster
 from domain.training import TrainingRun
 from domain.workflow import Workflow
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 AGGREGATES: tuple[type[BaseAggregate[UUID]], ...] = (
     Workflow,
@@ -39,6 +42,13 @@ def schema_version(event_type: type[AggregateEvent]) -> int:
     """The version of an event's data, 1 unless the class says otherwise (`class_version`, with upcasters beside it)."""
     version: int = getattr(event_type, "class_version", 1)
     return version
+
+
+def upcaster(event_type: type[AggregateEvent], version: int) -> Upcaster:
+    """Makes the data of that version into the next one's: `upcast_v1_v2` beside the event, a static method that returns
+    a new dict and depends on nothing but what it is given."""
+    upcast: Upcaster = getattr(event_type, f"upcast_v{version}_v{version + 1}")
+    return upcast
 
 
 def aggregate_topic(topic: str) -> str:

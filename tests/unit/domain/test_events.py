@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from domain.catalogue import AGGREGATES, EVENT_TYPES, aggregate_topic, schema_version, topics_of
+from domain.catalogue import AGGREGATES, EVENT_TYPES, aggregate_topic, topics_of
 from domain.events import Actor, ActorKind, Envelope, Recorded, event_id, topic_of
 from domain.preference import Preference
 from tests.builders import NOW, a_preference, an_id
@@ -41,10 +41,6 @@ def test_the_catalogue_knows_every_event_by_its_name() -> None:
     assert sorted(EVENT_TYPES) == NAMES
     assert {topic_of(aggregate) for aggregate in AGGREGATES} == {aggregate_topic(name) for name in NAMES}
     assert all(topic_of(event_type) == name for name, event_type in EVENT_TYPES.items())
-
-
-def test_every_event_is_of_the_first_version() -> None:
-    assert {schema_version(event_type) for event_type in EVENT_TYPES.values()} == {1}
 
 
 def test_a_reader_can_ask_for_the_events_of_one_kind_of_aggregate() -> None:
