@@ -79,6 +79,18 @@ EVENT_SALTS = Table(
 )
 """The salt of each event's commitment, kept apart so that it can be erased while the commitment stands."""
 
+SNAPSHOTS = Table(
+    "snapshots",
+    METADATA,
+    Column("aggregate_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("taken_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""The newest snapshot of each aggregate that has a long history. Derived: whoever deletes them all loses nothing."""
+
 RELAY = Table(
     "relay",
     METADATA,
