@@ -1,8 +1,11 @@
-"""A training run: one dataset, one base model, one configuration, and the LoRA adapter that comes out of them."""
+"""A training run: one dataset, one base model, one configuration, and the LoRA adapter that comes out of them.
+
+Its history may be long, so it declares its fields, as what shall have snapshots must.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -83,6 +86,19 @@ class TrainedAdapter:
 class TrainingRun(BaseAggregate[UUID]):
     TOPIC = "training_run"
 
+    dataset_id: UUID
+    dataset_sha256: str
+    position: int
+    base_model: str
+    alias: str
+    config: TrainingConfig
+    state: TrainingState = field(default=TrainingState.REQUESTED, init=False)
+    worker: str = field(default="", init=False)
+    epoch: int = field(default=0, init=False)
+    step: int = field(default=0, init=False)
+    adapter_name: str | None = field(default=None, init=False)
+    adapter: TrainedAdapter | None = field(default=None, init=False)
+
     class Event(AggregateEvent):
         pass
 
@@ -141,28 +157,6 @@ class TrainingRun(BaseAggregate[UUID]):
 
         def apply(self, aggregate: TrainingRun) -> None:
             aggregate.state = TrainingState.CANCELLED
-
-    def __init__(
-        self,
-        dataset_id: UUID,
-        dataset_sha256: str,
-        position: int,
-        base_model: str,
-        alias: str,
-        config: TrainingConfig,
-    ) -> None:
-        self.dataset_id = dataset_id
-        self.dataset_sha256 = dataset_sha256
-        self.position = position
-        self.base_model = base_model
-        self.alias = alias
-        self.config = config
-        self.state = TrainingState.REQUESTED
-        self.worker = ""
-        self.epoch = 0
-        self.step = 0
-        self.adapter_name: str | None = None
-        self.adapter: TrainedAdapter | None = None
 
     @classmethod
     def request(

@@ -1,11 +1,12 @@
 """A workflow run: one task, worked on by agents, step by step, until it is completed, failed or stopped.
 
-The aggregate holds counters, ids and the lease, never message texts: those live in the step events alone.
+The aggregate holds counters, ids and the lease, never message texts: those live in the step events alone. Its history
+may be long, so it declares its fields, as what shall have snapshots must.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -14,6 +15,7 @@ from uuid import UUID, uuid5
 from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
 from domain.errors import AlreadyDone, Invalid, LeaseLost
+from domain.id_set import IdSet
 from domain.model_call import ModelCall
 from domain.ranking import Ballot, Outcome
 
@@ -67,6 +69,17 @@ def step_id(run: UUID, agent: str, phase: str, n: int) -> UUID:
 
 class Workflow(BaseAggregate[UUID]):
     TOPIC = "workflow"
+
+    kind: str
+    roster_revision: int
+    state: State = field(default=State.REQUESTED, init=False)
+    worker: str = field(default="", init=False)
+    epoch: int = field(default=0, init=False)
+    cast: tuple[CastMember, ...] = field(default=(), init=False)
+    steps: IdSet = field(default_factory=IdSet, init=False)
+    ballots: IdSet = field(default_factory=IdSet, init=False)
+    unparseable: int = field(default=0, init=False)
+    tokens: int = field(default=0, init=False)
 
     class Event(AggregateEvent):
         pass
@@ -142,18 +155,6 @@ class Workflow(BaseAggregate[UUID]):
         def apply(self, aggregate: Workflow) -> None:
             aggregate.state = State.STOPPED
 
-    def __init__(self, kind: str, roster_revision: int) -> None:
-        self.kind = kind
-        self.roster_revision = roster_revision
-        self.state = State.REQUESTED
-        self.worker = ""
-        self.epoch = 0
-        self.cast: tuple[CastMember, ...] = ()
-        self.steps: set[UUID] = set()
-        self.ballots: set[UUID] = set()
-        self.unparseable = 0
-        self.tokens = 0
-
     @classmethod
     def request(
         cls,
@@ -216,7 +217,7 @@ class Workflow(BaseAggregate[UUID]):
         Raises LeaseLost, AlreadyDone, or Invalid for a ballot on or by steps that the run did not record.
         """
         self._must_hold(epoch)
-        if not {ballot.first, ballot.second, *ballot.steps} <= self.steps:
+        if not all(step in self.steps for step in (ballot.first, ballot.second, *ballot.steps)):
             raise Invalid("a ballot names steps that the run did not record")
         if ballot.id not in self.ballots:
             self.trigger_event(self.BallotCast, epoch=epoch, ballot=ballot, timestamp=at)
