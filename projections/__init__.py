@@ -2,6 +2,7 @@
 
 from projections import (
     agent_rosters,
+    audit,
     ballots,
     checkpoints,
     datasets,
@@ -25,6 +26,7 @@ ALL: tuple[Projector, ...] = (
     training_metrics.PROJECTOR,
     lora_adapters.PROJECTOR,
     agent_rosters.PROJECTOR,
+    audit.PROJECTOR,
 )
 """Every read model there is."""
 

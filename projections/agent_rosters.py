@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, select
+from collections import defaultdict
+from collections.abc import Collection
+from difflib import unified_diff
+
+from sqlalchemy import Column, Connection, Integer, Table, Text, func, select
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
@@ -66,3 +70,39 @@ def latest(db: Connection) -> Row | None:
 def revisions(db: Connection, cursor: str | None = None, limit: int = LIMIT) -> Page:
     """All revisions, the newest first."""
     return page(db, select(TABLE), TABLE.c.revision, cursor, limit)
+
+
+def history(db: Connection, agent: str, cursor: str | None = None, limit: int = LIMIT) -> Page:
+    """The revisions that changed this agent, the newest first: what it was before and after (None: not there), which
+    of its fields are `changed`, and what that did to its system message as a unified diff."""
+    path, names = "$[*] ? (@.name == $name)", func.jsonb_build_object("name", agent)
+    after = func.jsonb_path_query_first(TABLE.c.agents, path, names, type_=Json)
+    told = select(
+        *TABLE.c["revision", "author", "author_kind", "reason", "recorded_at", "position"],
+        func.lag(after).over(order_by=TABLE.c.revision).label("before"),
+        after.label("after"),
+    ).subquery()
+    found = page(db, select(told).where(told.c.before.is_distinct_from(told.c.after)), told.c.revision, cursor, limit)
+    return Page([row | _difference(row["before"] or {}, row["after"] or {}) for row in found.items], found.next_cursor)
+
+
+def prompt_changes(db: Connection, agents: Collection[str]) -> dict[str, list[int]]:
+    """By agent, the revisions that changed its system message, in order."""
+    spec = func.jsonb_array_elements(TABLE.c.agents, type_=Json).column_valued("spec")
+    name, prompt = spec["name"].astext, spec["system_message"].astext
+    former = func.lag(prompt).over(partition_by=name, order_by=TABLE.c.revision)
+    told = select(TABLE.c.revision, name.label("agent"), prompt.label("prompt"), former.label("former"))
+    known = told.where(name.in_(agents)).subquery()
+    changed = select(known.c.agent, known.c.revision).where(known.c.prompt.is_distinct_from(known.c.former))
+    found = defaultdict(list)
+    for agent, revision in db.execute(changed.order_by(known.c.revision)):
+        found[agent].append(revision)
+    return dict(found)
+
+
+def _difference(before: Row, after: Row) -> Row:
+    said, says = (spec.get("system_message", "").splitlines() for spec in (before, after))
+    return {
+        "changed": [field for field in after or before if before.get(field) != after.get(field)],
+        "prompt_diff": "\n".join(unified_diff(said, says, "before", "after", lineterm="")),
+    }

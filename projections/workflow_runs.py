@@ -50,6 +50,7 @@ TABLE = Table(
     Index("workflow_runs_requested_idx", "requested_position", unique=True),
     Index("workflow_runs_state_idx", "state", "requested_position"),
     Index("workflow_runs_batch_idx", "batch", "requested_position"),
+    Index("workflow_runs_revision_idx", "roster_revision", "requested_position"),
     Index("workflow_runs_agents_idx", "agents", postgresql_using="gin"),
 )
 """`task` is the task's first turn, `turns` how many it has. `started_at` is when the first worker took the run."""

@@ -12,6 +12,7 @@ from domain.events import Recorded
 from projections import (
     ALL,
     agent_rosters,
+    audit,
     ballots,
     datasets,
     dpo_annotations,
@@ -66,6 +67,7 @@ def test_without_its_beginning_an_aggregate_has_no_row(projector: Projector):
     later = [recorded for recorded in read_by(projector) if recorded.event.originator_version > 1]
     assert begun
     once = {interaction_log.TABLE, ballots.TABLE, training_metrics.TABLE, agent_rosters.TABLE, lora_adapters.TABLE}
+    once.add(audit.TABLE)
     assert bool(folded(projector, later)) == (projector.table in once)
 
 
