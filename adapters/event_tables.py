@@ -99,6 +99,40 @@ RELAY = Table(
 )
 """How far the relay has published."""
 
+SEALS = Table(
+    "seals",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("first_position", BigInteger, nullable=False),
+    Column("last_position", BigInteger, nullable=False),
+    Column("sealed_at", DateTime(timezone=True), nullable=False),
+    Column("previous", LargeBinary),
+    Column("key_id", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Index("seals_last_position_idx", "last_position", unique=True),
+)
+"""The signed roots of the tree over all events, each chained to the one before."""
+
+SEAL_TILES = Table(
+    "seal_tiles",
+    METADATA,
+    Column("row", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+"""The tree's hashes, up to 256 a tile: of leaves in row 0, of the full tiles of the row below in the others."""
+
+ANCHORS = Table(
+    "anchors",
+    METADATA,
+    Column("place", Text, primary_key=True),
+    Column("seal", BigInteger, primary_key=True),
+    Column("anchored_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""Which seals were written down outside of the database, and where."""
+
 WORKERS = Table(
     "workers",
     METADATA,
