@@ -11,6 +11,7 @@ from uuid import UUID
 from eventsourcing.domain import AggregateEvent, CanInitAggregate, DomainEventProtocol
 from eventsourcing.persistence import Mapper, StoredEvent
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from domain.catalogue import EVENT_TYPES, aggregate_topic, schema_version, upcaster
 from domain.events import topic_of
@@ -94,4 +95,4 @@ class PlainJsonMapper(Mapper[UUID]):
     def to_domain_event(self, stored_event: StoredEvent) -> AggregateEvent:
         """Raises UnknownEvent or ValidationError."""
         id = cast(UUID, stored_event.originator_id)
-        return event_from(stored_event.topic, json.loads(stored_event.state), id, stored_event.originator_version)
+        return event_from(stored_event.topic, from_json(stored_event.state), id, stored_event.originator_version)

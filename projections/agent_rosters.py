@@ -54,7 +54,7 @@ def _revision(recorded: Recorded) -> int:
     return recorded.event.originator_version
 
 
-PROJECTOR = Projector(TABLE, topics_of(AgentRoster), _revision, fold)
+PROJECTOR = Projector(TABLE, topics_of(AgentRoster), _revision, fold, inserts_only=True)
 
 
 def find(db: Connection, revision: int) -> Row | None:

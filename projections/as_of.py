@@ -38,9 +38,7 @@ def build_as_of(
         for number, projector in enumerate(projectors):
             past = projector.in_schema(schema)
             past.table.create(db)
-            reached = 0
-            while reached < position:
-                reached = advance(db, events, past, reached, position, batch)
+            for reached in advance(db, events, past, 0, position, batch):
                 on_progress(number * position + reached, len(projectors) * position)
             parked += checkpoints.unpark(db, past.name)
     return parked

@@ -61,7 +61,7 @@ def _ballot_id(recorded: Recorded) -> UUID | None:
     return event.ballot.id if isinstance(event, Workflow.BallotCast) else None
 
 
-PROJECTOR = Projector(TABLE, (topic_of(Workflow.BallotCast),), _ballot_id, fold)
+PROJECTOR = Projector(TABLE, (topic_of(Workflow.BallotCast),), _ballot_id, fold, inserts_only=True)
 
 
 def of_run(db: Connection, run_id: UUID) -> list[Row]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, Table, Text, delete, func, select, update
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, Uuid, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from domain.events import Recorded
 from domain.text import escape
 from projections.tables import METADATA, Moment
 
@@ -22,12 +27,29 @@ PARKED_EVENTS = Table(
     Column("projector", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True),
     Column("topic", Text),
+    Column("aggregate_id", Uuid, nullable=False),
     Column("error", Text, nullable=False),
     Column("parked_at", Moment, nullable=False, server_default=func.now()),
+    Index("parked_events_aggregate_idx", "projector", "aggregate_id"),
 )
 """Events that could not be decoded, folded or stored. The projector went on; a rebuild tries them again."""
 
 ERROR_LENGTH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """An event that a projector cannot take in, and why."""
+
+    position: int
+    topic: str | None
+    aggregate_id: UUID
+    error: Exception
+
+    @classmethod
+    def of(cls, recorded: Recorded, error: Exception) -> Self:
+        """An event that could be decoded."""
+        return cls(recorded.position, recorded.type, recorded.event.originator_id, error)
 
 
 def position(db: Connection, projector: str) -> int:
@@ -45,24 +67,44 @@ def claim(db: Connection, projector: str) -> int:
     return found
 
 
-def move(db: Connection, projector: str, position: int) -> None:
+def place(db: Connection, projector: str, position: int) -> None:
     """Sets a claimed checkpoint."""
     values = {"position": position, "moved_at": func.clock_timestamp()}
     db.execute(update(CHECKPOINTS).where(CHECKPOINTS.c.projector == projector).values(values))
 
 
-def park(db: Connection, projector: str, position: int, topic: str | None, error: Exception) -> None:
+def move(db: Connection, projector: str, after: int, upto: int) -> bool:
+    """Moves the checkpoint, and nobody else does until this transaction ends. False where it is no more at `after`.
+
+    The transaction's commit need not wait for the disk: what a crash of the server takes back, rows and checkpoint
+    alike, is taken in again from the events.
+    """
+    statement = insert(CHECKPOINTS).values(projector=projector, position=upto)
+    moved = statement.on_conflict_do_update(
+        index_elements=[CHECKPOINTS.c.projector],
+        set_={"position": upto, "moved_at": func.clock_timestamp()},
+        where=CHECKPOINTS.c.position == after,
+    )
+    return db.execute(moved.returning(func.set_config("synchronous_commit", "off", True))).first() is not None
+
+
+def park(db: Connection, projector: str, poison: Poison) -> None:
     """Sets an event aside."""
-    text = escape(f"{type(error).__name__}: {error}"[:ERROR_LENGTH])
-    row = {"projector": projector, "position": position, "topic": topic, "error": text}
+    row = {
+        "projector": projector,
+        "position": poison.position,
+        "topic": poison.topic,
+        "aggregate_id": poison.aggregate_id,
+        "error": escape(f"{type(poison.error).__name__}: {poison.error}"[:ERROR_LENGTH]),
+    }
     db.execute(insert(PARKED_EVENTS).values(row).on_conflict_do_nothing())
 
 
-def unpark(db: Connection, projector: str, position: int | None = None) -> int:
-    """Forgets what was set aside, at one position or at all. Returns how many events that were."""
+def unpark(db: Connection, projector: str, aggregate: UUID | None = None) -> int:
+    """Forgets what was set aside, of one aggregate or at all. Returns how many events that were."""
     forgotten = delete(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == projector)
-    if position is not None:
-        forgotten = forgotten.where(PARKED_EVENTS.c.position == position)
+    if aggregate is not None:
+        forgotten = forgotten.where(PARKED_EVENTS.c.aggregate_id == aggregate)
     return db.execute(forgotten).rowcount
 
 
@@ -77,6 +119,6 @@ def take_over(db: Connection, projector: str, shadow: str, position: int) -> int
     events are parked."""
     unpark(db, projector)
     parked = update(PARKED_EVENTS).where(PARKED_EVENTS.c.projector == shadow).values(projector=projector)
-    move(db, projector, position)
+    place(db, projector, position)
     db.execute(delete(CHECKPOINTS).where(CHECKPOINTS.c.projector == shadow))
     return db.execute(parked).rowcount

@@ -1,72 +1,85 @@
 """The projection engine: live, catching up and rebuilding on one path.
 
-A batch of events, the rows that they touch and the checkpoint move in one transaction, under a lock on the checkpoint's
-row: whatever is killed at whatever moment, rows and checkpoint agree, and two engines take turns. An event that cannot
-be decoded, folded or stored is parked in that same transaction, so that one bad event stops nobody.
+A batch of events, the rows that they touch and the checkpoint move in one transaction, the checkpoint first: whatever
+is killed at whatever moment, rows and checkpoint agree, and of two engines the slower one begins again where the faster
+one is. An event that cannot be decoded, folded or stored is parked in that same transaction, so that one bad event
+stops nobody.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError
 
 from domain.events import Recorded
 from domain.ports import StoredEvents, StoredRow
 from projections import checkpoints
+from projections.checkpoints import Poison
 from projections.projector import Projector, Row
+from projections.rows import load, remove, upsert
 
-BATCH = 500
+BATCH = 1000
 REFUSED = (DataError, IntegrityError, ValueError)
 """What a row of values that Postgres cannot hold raises: not a lost connection, not a missing table."""
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All of a projector's events with after < position <= upto; and those that could not be decoded."""
+
+    after: int
+    upto: int
+    events: Sequence[Recorded]
+    unreadable: Sequence[Poison]
+
+
+TakeIn = Callable[[Connection, Projector, Sequence[Recorded]], None]
+
+
 def catch_up(engine: Engine, events: StoredEvents, projector: Projector, batch: int = BATCH) -> int:
-    """Takes in every event that the store holds now. Returns the checkpoint, which is at least that far.
+    """Takes in every event that the store holds now. Returns the checkpoint, which is at least that far."""
+    *_, position = follow(engine, events, projector, events.head(), batch)
+    return position
 
-    Waits while another engine works for the same projector.
-    """
-    head = events.head()
-    with engine.connect() as db:
-        position = checkpoints.position(db, projector.name)
+
+def follow(engine: Engine, events: StoredEvents, projector: Projector, head: int, size: int) -> Iterator[int]:
+    """Takes in the events up to `head`, at most `size` of them in a transaction. Yields the checkpoint, before the
+    first and after each."""
+    yield (position := _checkpoint(engine, projector))
     while position < head:
-        position = step(engine, events, projector, head, batch)
-    return position
+        for batch in _batches(events, projector, position, head, size):
+            if not _commit(engine, projector, batch):
+                position = _checkpoint(engine, projector)
+                break
+            yield (position := batch.upto)
 
 
-def step(engine: Engine, events: StoredEvents, projector: Projector, head: int, batch: int) -> int:
-    """One batch, rows and checkpoint in one transaction. Returns the checkpoint."""
-    with engine.begin() as db:
-        position = checkpoints.claim(db, projector.name)
-        if position < head:
-            position = advance(db, events, projector, position, head, batch)
-            checkpoints.move(db, projector.name, position)
-    return position
-
-
-def advance(db: Connection, events: StoredEvents, projector: Projector, after: int, head: int, batch: int) -> int:
-    """Takes in at most `batch` events with after < position <= head. Returns where it has come to."""
-    rows = list(events.read_rows(after, head, projector.topics, batch))
-    _take_in(db, projector, _understood(db, events, projector, rows))
-    return int(rows[-1]["notification_id"]) if len(rows) == batch else head
+def advance(
+    db: Connection, events: StoredEvents, projector: Projector, after: int, head: int, size: int
+) -> Iterator[int]:
+    """The same in the caller's transaction and with no checkpoint. Yields how far it is after each batch."""
+    for batch in _batches(events, projector, after, head, size):
+        _park(db, projector, batch.unreadable)
+        _take_in_apart(db, projector, batch.events)
+        yield batch.upto
 
 
 def refold(db: Connection, events: StoredEvents, projector: Projector, aggregate: UUID, upto: int) -> None:
     """Makes the rows of one aggregate anew, from its events up to that position. The checkpoint must be claimed."""
-    rows = list(events.rows_of(aggregate, upto, projector.topics))
-    for row in rows:
-        checkpoints.unpark(db, projector.name, row["notification_id"])
-    understood = _understood(db, events, projector, rows)
-    keys = {projector.key(recorded) for recorded in understood}
-    db.execute(delete(projector.table).where(projector.primary_key.in_(keys)))
-    _take_in(db, projector, understood)
+    understood, unreadable = _decoded(events, events.rows_of(aggregate, upto, projector.topics))
+    checkpoints.unpark(db, projector.name, aggregate)
+    remove(db, projector, {projector.key(recorded) for recorded in understood})
+    _park(db, projector, unreadable)
+    _take_in_apart(db, projector, understood)
 
 
 def fold_all(
@@ -87,54 +100,80 @@ def fold_all(
     return changed, failed
 
 
-def _understood(
-    db: Connection, events: StoredEvents, projector: Projector, rows: Iterable[StoredRow]
-) -> list[Recorded]:
-    """The events in these rows. Those that cannot be decoded are parked."""
-    understood = []
+def _checkpoint(engine: Engine, projector: Projector) -> int:
+    with engine.connect() as db:
+        return checkpoints.position(db, projector.name)
+
+
+def _batches(events: StoredEvents, projector: Projector, after: int, head: int, size: int) -> Iterator[Batch]:
+    """Reads and decodes the next batch while the last one is written."""
+    with ThreadPoolExecutor(1, "read-ahead") as ahead:
+        batch = _read(events, projector, after, head, size)
+        while batch.upto < head:
+            following = ahead.submit(_read, events, projector, batch.upto, head, size)
+            yield batch
+            batch = following.result()
+        yield batch
+
+
+def _read(events: StoredEvents, projector: Projector, after: int, head: int, size: int) -> Batch:
+    rows = list(events.read_rows(after, head, projector.topics, size))
+    upto = int(rows[-1]["notification_id"]) if len(rows) == size else head
+    return Batch(after, upto, *_decoded(events, rows))
+
+
+def _decoded(events: StoredEvents, rows: Iterable[StoredRow]) -> tuple[list[Recorded], list[Poison]]:
+    understood: list[Recorded] = []
+    unreadable: list[Poison] = []
     for row in rows:
         try:
             understood.append(events.decode(row))
         except Exception as error:
-            _park(db, projector, row["notification_id"], row["topic"], error)
-    return understood
+            unreadable.append(Poison(row["notification_id"], row["topic"], row["originator_id"], error))
+    return understood, unreadable
+
+
+def _commit(engine: Engine, projector: Projector, batch: Batch) -> bool:
+    """False where another engine was faster. Only a batch with a row that the database refuses pays for savepoints."""
+    try:
+        return _commit_by(_take_in, engine, projector, batch)
+    except REFUSED:
+        return _commit_by(_take_in_apart, engine, projector, batch)
+
+
+def _commit_by(take_in: TakeIn, engine: Engine, projector: Projector, batch: Batch) -> bool:
+    with engine.begin() as db:
+        moved = checkpoints.move(db, projector.name, batch.after, batch.upto)
+        if moved:
+            _park(db, projector, batch.unreadable)
+            take_in(db, projector, batch.events)
+    return moved
 
 
 def _take_in(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:
-    """Where the database refuses a row of the batch, the halves are tried apart until the culprit stands alone."""
     if not events:
         return
+    rows = {} if projector.inserts_only else load(db, projector, {projector.key(recorded) for recorded in events})
+    changed, failed = fold_all(projector, rows, events)
+    _park(db, projector, [Poison.of(recorded, error) for recorded, error in failed])
+    upsert(db, projector, changed.values())
+
+
+def _take_in_apart(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:
+    """Where the database refuses a row of the batch, the halves are tried apart until the culprit stands alone."""
     try:
         with db.begin_nested():
-            changed, failed = fold_all(projector, _load(db, projector, events), events)
-            for recorded, error in failed:
-                _park(db, projector, recorded.position, recorded.type, error)
-            _upsert(db, projector, changed.values())
+            _take_in(db, projector, events)
     except REFUSED as error:
         if len(events) == 1:
-            _park(db, projector, events[0].position, events[0].type, error)
+            _park(db, projector, [Poison.of(events[0], error)])
         else:
             half = len(events) // 2
-            _take_in(db, projector, events[:half])
-            _take_in(db, projector, events[half:])
+            _take_in_apart(db, projector, events[:half])
+            _take_in_apart(db, projector, events[half:])
 
 
-def _load(db: Connection, projector: Projector, events: Iterable[Recorded]) -> dict[Any, Row]:
-    keys = {projector.key(recorded) for recorded in events}
-    found = db.execute(select(projector.table).where(projector.primary_key.in_(keys))).mappings()
-    return {row[projector.primary_key.name]: dict(row) for row in found}
-
-
-def _upsert(db: Connection, projector: Projector, rows: Iterable[Row]) -> None:
-    columns = projector.table.columns.keys()
-    complete = [{column: row.get(column) for column in columns} for row in rows]
-    if complete:
-        statement = insert(projector.table)
-        key = projector.primary_key.name
-        values = {column: statement.excluded[column] for column in columns if column != key}
-        db.execute(statement.on_conflict_do_update(index_elements=[key], set_=values), complete)
-
-
-def _park(db: Connection, projector: Projector, position: int, topic: str | None, error: Exception) -> None:
-    _log.warning("%s parks the event at %d (%s): %s", projector.name, position, topic, error)
-    checkpoints.park(db, projector.name, position, topic, error)
+def _park(db: Connection, projector: Projector, poisons: Iterable[Poison]) -> None:
+    for poison in poisons:
+        _log.warning("%s parks the event at %d (%s): %s", projector.name, poison.position, poison.topic, poison.error)
+        checkpoints.park(db, projector.name, poison)

@@ -87,7 +87,7 @@ def _step_id(recorded: Recorded) -> UUID | None:
     return event.step.id if isinstance(event, Workflow.StepRecorded) else None
 
 
-PROJECTOR = Projector(TABLE, (topic_of(Workflow.StepRecorded),), _step_id, fold)
+PROJECTOR = Projector(TABLE, (topic_of(Workflow.StepRecorded),), _step_id, fold, inserts_only=True)
 
 
 @dataclass(frozen=True, slots=True)

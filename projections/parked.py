@@ -23,8 +23,8 @@ def retry_parked(engine: Engine, events: StoredEvents, projector: Projector) -> 
     would come after events that were meant to follow it. Returns how many events are parked still."""
     with engine.begin() as db:
         position = checkpoints.claim(db, projector.name)
-        parked = select(PARKED_EVENTS.c.position).where(PARKED_EVENTS.c.projector == projector.name)
-        for aggregate in {events.aggregate_at(at) for at in db.scalars(parked).all()}:
+        stale = select(PARKED_EVENTS.c.aggregate_id).where(PARKED_EVENTS.c.projector == projector.name).distinct()
+        for aggregate in db.scalars(stale).all():
             refold(db, events, projector, aggregate, position)
         return checkpoints.count_parked(db, projector.name)
 

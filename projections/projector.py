@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_jsonable_python
 from sqlalchemy import Column, MetaData, Table
 
 from domain.events import Recorded
@@ -19,12 +19,14 @@ Fold = Callable[[Row | None, Recorded], Row | None]
 @dataclass(frozen=True, slots=True, eq=False)
 class Projector:
     """Folds the events of `topics` into the rows of `table`. `key` says which row an event belongs to; `fold` gives
-    that row after the event, from the row before it (None: there is none). Both are pure."""
+    that row after the event, from the row before it (None: there is none). Both are pure. `inserts_only`: each event
+    makes a row of its own, which nothing changes."""
 
     table: Table
     topics: tuple[str, ...]
     key: Callable[[Recorded], Any]
     fold: Fold
+    inserts_only: bool = False
 
     @property
     def name(self) -> str:
@@ -60,14 +62,4 @@ def origin(recorded: Recorded) -> Row:
 
 def plain(value: Any) -> Any:
     """A value of the domain as a jsonb column gives it back, so that a row looks the same before and after storage."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    match value:
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case UUID():
-            return str(value)
-        case Enum():
-            return value.value
-        case _:
-            return value
+    return to_jsonable_python(value)

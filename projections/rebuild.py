@@ -1,8 +1,9 @@
 """Rebuilding a read model beside the one in use, which is read and kept up to date all the while.
 
 The new rows grow in the schema `shadow`, each batch with its checkpoint in one transaction: a rebuild that was
-interrupted goes on where it was, as long as the code is the same. When it has caught up, one transaction brings it to
-the very position of the rows in use, and puts it in their place.
+interrupted goes on where it was, as long as the code is the same. Indexes that only readers need are made when most
+rows are there. When the shadow has caught up, one transaction brings it to the very position of the rows in use, and
+puts it in their place.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from eventsourcing.utils import retry
-from sqlalchemy import Connection, Engine, func, inspect, or_, select, text
+from sqlalchemy import Connection, Engine, Index, func, inspect, or_, select, text
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.schema import CreateSchema, DropTable
+from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from domain.errors import Invalid
 from domain.ports import StoredEvents
 from projections import checkpoints
 from projections.code import fingerprint
-from projections.engine import advance, step
+from projections.engine import advance, follow
 from projections.projector import Projector
 
 BATCH = 2000
@@ -65,13 +66,19 @@ def rebuild(
     shadow = projector.in_schema(SHADOW)
     with _alone(engine, projector):
         _prepare(engine, projector, shadow)
-        position = 0
-        while position < (head := events.head()):
-            position = step(engine, events, shadow, head, batch)
-            on_progress(position, head)
+        _catch_up(engine, events, shadow, on_progress, batch)
+        _make_indexes(engine, shadow)
+        _catch_up(engine, events, shadow, on_progress, batch)
         differing = _differing(engine, projector, shadow)
         position, parked = _swap(engine, events, projector, shadow, batch)
     return Rebuilt(position, differing, parked)
+
+
+def _catch_up(engine: Engine, events: StoredEvents, shadow: Projector, on_progress: OnProgress, batch: int) -> None:
+    position = 0
+    while position < (head := events.head()):
+        for position in follow(engine, events, shadow, head, batch):
+            on_progress(position, head)
 
 
 @contextmanager
@@ -99,10 +106,24 @@ def _prepare(engine: Engine, projector: Projector, shadow: Projector) -> None:
         checkpoints.claim(db, shadow.name)
         if _code_of(db, shadow) != code:
             db.execute(DropTable(shadow.table, if_exists=True))
-            shadow.table.create(db)
+            db.execute(CreateTable(shadow.table))
+            for index in _deciding(shadow):
+                index.create(db)
             db.execute(text(f"COMMENT ON TABLE {shadow.name} IS '{code}'"))
             checkpoints.unpark(db, shadow.name)
-            checkpoints.move(db, shadow.name, 0)
+            checkpoints.place(db, shadow.name, 0)
+
+
+def _deciding(shadow: Projector) -> set[Index]:
+    """The indexes that may refuse a row, and so have a say in which events are parked."""
+    return {index for index in shadow.table.indexes if index.unique}
+
+
+def _make_indexes(engine: Engine, shadow: Projector) -> None:
+    """Those that are missing, each in a transaction of its own: a rebuild that was interrupted keeps them."""
+    for index in shadow.table.indexes - _deciding(shadow):
+        with engine.begin() as db:
+            index.create(db, checkfirst=True)
 
 
 def _code_of(db: Connection, shadow: Projector) -> str | None:
@@ -133,8 +154,8 @@ def _swap(engine: Engine, events: StoredEvents, projector: Projector, shadow: Pr
         if _code_of(db, shadow) is None:  # committed, though the answer to that was lost
             return used, checkpoints.count_parked(db, projector.name)
         position = checkpoints.claim(db, shadow.name)
-        while position < used:
-            position = advance(db, events, shadow, position, used, batch)
+        if position < used:
+            *_, position = advance(db, events, shadow, position, used, batch)
         db.execute(text(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE}'"))
         grants = list(db.execute(text(GRANTS_ON), {"table": projector.name}).scalars())
         db.execute(DropTable(projector.table, if_exists=True))

@@ -50,7 +50,7 @@ def _position(recorded: Recorded) -> int:
     return recorded.position
 
 
-PROJECTOR = Projector(TABLE, (topic_of(TrainingRun.Progressed),), _position, fold)
+PROJECTOR = Projector(TABLE, (topic_of(TrainingRun.Progressed),), _position, fold, inserts_only=True)
 
 
 def of_run(db: Connection, run_id: UUID, after_step: int = 0) -> list[Row]:

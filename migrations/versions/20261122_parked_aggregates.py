@@ -6,6 +6,9 @@ Follows: 0005
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -13,8 +16,14 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.add_column("parked_events", sa.Column("aggregate_id", sa.Uuid(), nullable=True))
+    op.execute(
+        "UPDATE parked_events SET aggregate_id = originator_id FROM stored_events WHERE notification_id = position"
+    )
+    op.alter_column("parked_events", "aggregate_id", nullable=False)
+    op.create_index("parked_events_aggregate_idx", "parked_events", ["projector", "aggregate_id"])
 
 
 def downgrade() -> None:
-    pass
+    op.drop_index("parked_events_aggregate_idx", "parked_events")
+    op.drop_column("parked_events", "aggregate_id")
