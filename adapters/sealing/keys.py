@@ -27,13 +27,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from adapters.embedded.files import write_private
+from domain.errors import DomainError
 
 _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
 OTHERS = 0o007
 """The permissions that a private key must not have."""
 
 
-class KeyUnusable(Exception):
+class KeyUnusable(DomainError):
     """A file does not hold the key that it should, or too many may read it."""
 
 

@@ -13,12 +13,13 @@ from sqlalchemy import Connection, select
 
 from adapters.event_tables import SEALS
 from adapters.sealing.keys import Keyring, SigningKey
+from domain.errors import DomainError
 
 FORMAT = "caravan-seal/1"
 STREAMED = 1_000
 
 
-class NoSeal(ValueError):
+class NoSeal(DomainError):
     """That is not the JSON of a seal."""
 
 
@@ -96,6 +97,13 @@ def latest_seal(db: Connection) -> Seal | None:
 def seal_of(db: Connection, number: int) -> Seal | None:
     """The seal of that number, if there is one."""
     return next(iter(seals(db, after=number - 1, limit=1)), None) if number > 0 else None
+
+
+def covering_seal(db: Connection, position: int) -> Seal | None:
+    """The first seal over that position; None where it is not sealed yet."""
+    query = select(SEALS).where(SEALS.c.last_position >= position).order_by(SEALS.c.last_position).limit(1)
+    row = db.execute(query).mappings().one_or_none()
+    return Seal(**row) if row else None
 
 
 def seals(db: Connection, after: int = 0, newest_first: bool = False, limit: int | None = None) -> Iterator[Seal]:

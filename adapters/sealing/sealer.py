@@ -66,7 +66,7 @@ class Sealer:
                 logger.warning("nothing is sealed just now: {}", error)
                 await pause(stop, backoff.next_delay())
             except TreeDamaged as damage:
-                logger.error("nothing is sealed any more: {}; `caravan audit verify` tells where", damage)
+                logger.error("nothing is sealed any more: {}", damage)
                 await pause(stop, backoff.next_delay())
             else:
                 backoff.reset()

@@ -13,13 +13,19 @@ from sqlalchemy.dialects.postgresql import insert
 
 from adapters.event_tables import SEAL_TILES
 from adapters.sealing.merkle import HASH_BYTES, merged, root
+from domain.errors import DomainError
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
 
 
-class TreeDamaged(Exception):
-    """The stored hashes are not those that were sealed."""
+class TreeDamaged(DomainError):
+    """The log, or the stored tree over it, is not what was sealed. HTTP 409."""
+
+    status = 409
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; `caravan audit verify` looks at everything")
 
 
 class Tiles:
