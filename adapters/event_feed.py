@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Select, func, select
 
 from adapters.cloud_events import CloudEvent, cloud_event
 from adapters.event_tables import STORED_EVENTS
@@ -28,12 +29,11 @@ class EventFeed:
         upto: int | None = None,
         types: Sequence[str] = (),
         aggregate: UUID | None = None,
-        actor: str | None = None,
         limit: int = 500,
         newest_first: bool = False,
     ) -> list[CloudEvent]:
-        """The first (or last) `limit` events with after < position <= upto, in order, that are of these types, of this
-        aggregate and by this actor, where any is named."""
+        """The first (or last) `limit` events with after < position <= upto, in order, that are of these types and of
+        this aggregate, where any is named."""
         event = STORED_EVENTS.c
         query = select(STORED_EVENTS).where(event.notification_id > after)
         if upto is not None:
@@ -42,9 +42,15 @@ class EventFeed:
             query = query.where(event.topic.in_(types))
         if aggregate is not None:
             query = query.where(event.originator_id == aggregate)
-        if actor is not None:
-            query = query.where(event.actor_subject == actor)
         order = event.notification_id.desc() if newest_first else event.notification_id
+        return self._read(query.order_by(order).limit(limit))
+
+    def at(self, positions: Sequence[int]) -> list[CloudEvent]:
+        """The events at these positions, in the order in which they are named."""
+        found = self._read(select(STORED_EVENTS).where(STORED_EVENTS.c.notification_id.in_(positions)))
+        by_position = {event["position"]: event for event in found}
+        return [by_position[position] for position in positions if position in by_position]
+
+    def _read(self, query: Select[Any]) -> list[CloudEvent]:
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(order).limit(limit)).mappings()
-            return [cloud_event(dict(row)) for row in rows]
+            return [cloud_event(dict(row)) for row in connection.execute(query).mappings()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Annotated, Any, cast
@@ -34,6 +35,9 @@ MAX_POSITION = 2**63 - 1
 _ENTITY_TAG = re.compile(r'"(\d{1,18})"')
 
 Position = Annotated[int, Query(ge=0, le=MAX_POSITION)]
+After = Annotated[
+    Position | None, Query(description="Read your writes: answer only with what was known at this position")
+]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many items a page holds at most")]
 
@@ -172,26 +176,33 @@ class View:
         return {"items": items, "next": None, "position": self.position}
 
 
+async def caught_up(core: Core, names: Sequence[str], after: int | None) -> None:
+    """Waits for these read models to come to `after`. Raises NotCaughtUp when that takes too long."""
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    while after and not await to_thread.run_sync(wait_for, core.engine, names, after, 0.0):
+        if time.monotonic() > deadline:
+            raise NotCaughtUp(f"{', '.join(names)} did not reach position {after} in time; try again in a moment")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def view_of(core: Core, names: Sequence[str]) -> Iterator[View]:
+    """A View of these read models, as they are now."""
+    with core.engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
+        yield View(db, min(checkpoints.position(db, name) for name in names))
+
+
 def viewing(*projectors: Projector) -> params.Depends:
     """The dependency that opens a View of these read models, once they have come to `?after=`. It is closed before the
     answer is sent: a slow reader must not hold a connection."""
     names = [projector.name for projector in projectors]
 
-    async def caught_up(
-        core: CoreOf,
-        after: Annotated[
-            Position | None, Query(description="Read your writes: answer only with what was known at this position")
-        ] = None,
-    ) -> None:
-        deadline = time.monotonic() + CATCH_UP_SECONDS
-        while after and not await to_thread.run_sync(wait_for, core.engine, names, after, 0.0):
-            if time.monotonic() > deadline:
-                raise NotCaughtUp(f"{', '.join(names)} did not reach position {after} in time; try again in a moment")
-            await asyncio.sleep(POLL_SECONDS)
+    async def wait(core: CoreOf, after: After = None) -> None:
+        await caught_up(core, names, after)
 
-    def view(core: CoreOf, _caught_up: None = Depends(caught_up)) -> Iterator[View]:
-        with core.engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
-            yield View(db, min(checkpoints.position(db, name) for name in names))
+    def view(core: CoreOf, _caught_up: None = Depends(wait)) -> Iterator[View]:
+        with view_of(core, names) as view:
+            yield view
 
     return cast(params.Depends, Depends(view, scope="function"))
 

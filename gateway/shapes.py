@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import Table
 
 from domain.dataset import Filter
+from domain.events import ActorKind
 from domain.lora_adapter import Passport
 from domain.model_call import Message, ToolCall
 from domain.roster import AgentSpec
@@ -71,4 +73,21 @@ AdapterEntry = model_of(
     {"passport": Passport},
     in_use=(bool, Field(description="Whether it is the one that its alias means now")),
 )
+
+
+class AgentChange(BaseModel):
+    """A revision of agents.yaml that changed an agent; `before` or `after` is null where it was not in it."""
+
+    revision: int
+    author: str
+    author_kind: ActorKind
+    reason: str
+    recorded_at: datetime
+    position: int
+    changed: list[str] = Field(description="The fields that differ", examples=[["system_message", "model"]])
+    prompt_diff: str = Field(description="What became of the system message, as a unified diff; empty where nothing")
+    before: AgentSpec | None
+    after: AgentSpec | None
+
+
 RosterRevision = model_of("RosterRevision", agent_rosters.TABLE, {"agents": list[AgentSpec]})

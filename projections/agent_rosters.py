@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection
 from difflib import unified_diff
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, func, select
+from sqlalchemy import Column, Connection, Integer, Table, Text, column, func, select, true
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
@@ -75,8 +76,8 @@ def revisions(db: Connection, cursor: str | None = None, limit: int = LIMIT) -> 
 def history(db: Connection, agent: str, cursor: str | None = None, limit: int = LIMIT) -> Page:
     """The revisions that changed this agent, the newest first: what it was before and after (None: not there), which
     of its fields are `changed`, and what that did to its system message as a unified diff."""
-    path, names = "$[*] ? (@.name == $name)", func.jsonb_build_object("name", agent)
-    after = func.jsonb_path_query_first(TABLE.c.agents, path, names, type_=Json)
+    specs = _specs()
+    after = select(specs.c.value).where(specs.c.value["name"].astext == agent).scalar_subquery()
     told = select(
         *TABLE.c["revision", "author", "author_kind", "reason", "recorded_at", "position"],
         func.lag(after).over(order_by=TABLE.c.revision).label("before"),
@@ -88,16 +89,21 @@ def history(db: Connection, agent: str, cursor: str | None = None, limit: int = 
 
 def prompt_changes(db: Connection, agents: Collection[str]) -> dict[str, list[int]]:
     """By agent, the revisions that changed its system message, in order."""
-    spec = func.jsonb_array_elements(TABLE.c.agents, type_=Json).column_valued("spec")
-    name, prompt = spec["name"].astext, spec["system_message"].astext
+    specs = _specs()
+    name, prompt = specs.c.value["name"].astext, specs.c.value["system_message"].astext
     former = func.lag(prompt).over(partition_by=name, order_by=TABLE.c.revision)
     told = select(TABLE.c.revision, name.label("agent"), prompt.label("prompt"), former.label("former"))
-    known = told.where(name.in_(agents)).subquery()
+    known = told.join_from(TABLE, specs, true()).where(name.in_(agents)).subquery()
     changed = select(known.c.agent, known.c.revision).where(known.c.prompt.is_distinct_from(known.c.former))
     found = defaultdict(list)
     for agent, revision in db.execute(changed.order_by(known.c.revision)):
         found[agent].append(revision)
     return dict(found)
+
+
+def _specs() -> TableValuedAlias:
+    """Each agent of a revision, as `value`."""
+    return func.jsonb_array_elements(TABLE.c.agents).table_valued(column("value", Json), name="specs")
 
 
 def _difference(before: Row, after: Row) -> Row:

@@ -14,7 +14,6 @@ from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Column,
     Connection,
@@ -28,6 +27,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from domain.catalogue import EVENT_TYPES
 from domain.events import ActorKind, Recorded
@@ -148,6 +148,9 @@ class Filter:
     until: datetime | None = None
 
 
+EVERYTHING = Filter()
+
+
 def positions(
     db: Connection,
     wanted: Filter,
@@ -240,22 +243,20 @@ def _of_revision(db: Connection, query: Select[int], revision: int) -> Select[in
 def _between(db: Connection, query: Select[int], since: datetime | None, until: datetime | None) -> Select[int]:
     """By time, and by the positions of about that time: these every index is ordered by."""
     if since is not None:
-        begin = _last_before(db, since - CLOCK_STEP)
-        query = query.where(TABLE.c.recorded_at >= since, TABLE.c.position > begin)
+        query = query.where(TABLE.c.recorded_at >= since, TABLE.c.position > _last_before(db, since, CLOCK_STEP))
     if until is not None:
-        end = _last_before(db, until + CLOCK_STEP)
-        query = query.where(TABLE.c.recorded_at < until, TABLE.c.position <= end)
+        query = query.where(TABLE.c.recorded_at < until, TABLE.c.position <= _last_before(db, until, -CLOCK_STEP))
     return query
 
 
-def _last_before(db: Connection, moment: datetime) -> int:
-    """The last position before that moment, found by halving: commits are in the order of the database's clock, as
-    long as nobody sets it back."""
+def _last_before(db: Connection, moment: datetime, clock_step: timedelta) -> int:
+    """The last position before that moment by a clock set forward by `clock_step`, found by halving: commits are in the
+    order of the database's clock, as long as nobody sets it back."""
 
     def recorded_after(position: int) -> datetime:
         following = select(TABLE.c.recorded_at).where(TABLE.c.position > position)
         found: datetime = db.execute(following.order_by(TABLE.c.position).limit(1)).scalar_one()
-        return found
+        return found + clock_step
 
     head = db.scalar(select(func.max(TABLE.c.position))) or 0
     return bisect_left(range(head), moment, key=recorded_after)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import AggregateEvent, BaseAggregate
 
 from domain.dataset import Dataset, Filter
-from domain.events import Actor, ActorKind, Envelope, Recorded
+from domain.events import Actor, ActorKind, Envelope, Recorded, event_id
 from domain.lora_adapter import LoraAdapter, Passport
 from domain.model_call import Message, ModelCall, ToolCall, Usage
 from domain.preference import Completion, Lineage, Pair, Preference, Verdict
@@ -52,6 +53,11 @@ def everything() -> list[BaseAggregate[UUID]]:
         promoted_adapter(),
         retired_adapter(),
     ]
+
+
+def envelope(aggregate: object) -> Envelope:
+    """That of all its events: the completed run led to the preferences, and nothing is known of the rest."""
+    return replace(ENVELOPE, causation_id=event_id(RUN, 9)) if isinstance(aggregate, Preference) else ENVELOPE
 
 
 def events() -> list[AggregateEvent]:

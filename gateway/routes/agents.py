@@ -8,13 +8,13 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from commands.roster import ANY, ReviseRoster
 from domain.access import Role
-from domain.errors import Invalid
+from domain.errors import Invalid, NotFound
 from domain.ports import Written
 from domain.text import is_storable
 from gateway.auth import needs
 from gateway.errors import Answers, responses
 from gateway.requests import Commands, Cursor, ExpectedVersion, Limit, Tag, View, found, viewing
-from gateway.shapes import RosterRevision, page_of
+from gateway.shapes import AgentChange, PageOf, RosterRevision, page_of
 from gateway.strict import StrictRoute
 from projections import agent_rosters
 
@@ -88,6 +88,15 @@ def get_revision(revision: int, view: Rosters, tag: Tag, accept: Accept = "*/*")
     """One revision, as it was."""
     known = agent_rosters.find(view.db, revision) if 0 < revision < 2**31 else None
     return _answer(found(known, "agent roster revision", revision), accept, tag)
+
+
+@router.get("/{name}/history", response_model=PageOf[AgentChange], responses=responses(404))
+def list_changes(name: str, view: Rosters, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
+    """Who changed this agent, when, why and how: the revisions that did, the newest first."""
+    page = agent_rosters.history(view.db, name, cursor, limit)
+    if not page.items and cursor is None:
+        raise NotFound("agent", name)
+    return view.page(page)
 
 
 def _answer(revision: dict[str, Any], accept: str, tag: Tag) -> Response | dict[str, Any]:

@@ -1,49 +1,205 @@
-"""/v1/events: everything that happened, as it is stored."""
+"""/v1/events: everything that happened, and what led to what."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import AwareDatetime, BaseModel, Field
 
 from domain.access import Role
-from domain.errors import Invalid
+from domain.errors import Invalid, NotFound
+from domain.events import ActorKind
 from gateway.auth import needs
+from gateway.bootstrap import Core
+from gateway.errors import NotCaughtUp, responses
 from gateway.event_types import event_types
-from gateway.requests import CoreOf, Cursor, Limit, Position
+from gateway.requests import MAX_POSITION, After, CoreOf, Cursor, Limit, Position, View, caught_up, view_of, viewing
 from gateway.shapes import PageOf
 from gateway.strict import StrictRoute
+from projections import agent_rosters, audit, causation, dpo_annotations, workflow_runs
+from projections.projector import Row
 
 router = APIRouter(prefix="/v1/events", tags=["audit"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
 
+CloudEvent = dict[str, Any]
+READ_MODELS = (audit.PROJECTOR, workflow_runs.PROJECTOR, agent_rosters.PROJECTOR, dpo_annotations.PROJECTOR)
+NAMES = [projector.name for projector in READ_MODELS]
+Audit = Annotated[View, viewing(*READ_MODELS)]
+WhichEvent = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_POSITION)] | UUID, Path(description="An event's position, or its id")
+]
 
-@router.get("", response_model=PageOf[dict[str, Any]])
-def list_events(
-    core: CoreOf,
+
+class Step(BaseModel):
+    """An event on a walk. `depth` counts the steps from where it began."""
+
+    depth: int
+    event: CloudEvent
+
+
+class Beginning(BaseModel):
+    """The command with which it began, and on whose behalf. `causation_id`: what led to it outside of this log."""
+
+    command_id: UUID | None
+    actor: str
+    actor_kind: ActorKind
+    time: datetime
+    correlation_id: UUID
+    causation_id: UUID | None
+    traceparent: str | None
+
+
+class Causes(BaseModel):
+    """What led to an event, which is the first of `items` itself."""
+
+    items: list[Step]
+    began_with: Beginning | None = Field(description="null: it lies further back than a walk goes")
+    position: int = Field(description="The log's events up to this position are known")
+
+
+class Effects(PageOf[Step]):
+    """What an event led to."""
+
+    cut: bool = Field(description="There are so many that only the nearest are listed; all share the correlation")
+
+
+def _filter(
     type: Annotated[
         list[str],
         Query(description="A type, e.g. `workflow.requested`, or all of an aggregate: `workflow`; repeatable"),
     ] = [],  # noqa: B006 - FastAPI copies it
     aggregate: UUID | None = None,
-    actor: Annotated[str | None, Query(description="The subject: a token's name")] = None,
-    since: Annotated[Position, Query(alias="from", description="Only what comes after this position")] = 0,
-    until: Annotated[Position | None, Query(alias="to", description="Up to this position")] = None,
+    agent: Annotated[str | None, Query(description="Whose steps and ballots")] = None,
+    tool: Annotated[str | None, Query(description="Only steps that used this tool")] = None,
+    model: str | None = None,
+    adapter: Annotated[str | None, Query(description="E.g. `team@1`: what used it, and what became of it")] = None,
+    revision: Annotated[
+        int | None, Query(ge=1, le=2**31 - 1, description="The revision of agents.yaml that a run was pinned to")
+    ] = None,
+    actor: Annotated[str | None, Query(description="The subject: a token's name, an agent, a process")] = None,
+    kind: Annotated[ActorKind | None, Query(description="Of the actor")] = None,
+    run: Annotated[UUID | None, Query(description="A workflow run, and the pairs proposed from it")] = None,
+    correlation: Annotated[UUID | None, Query(description="All that followed from one request")] = None,
+    since: AwareDatetime | None = None,
+    until: Annotated[AwareDatetime | None, Query(description="Excluded itself")] = None,
+) -> audit.Filter:
+    return audit.Filter(
+        event_types(type), aggregate, agent, tool, model, adapter, revision, actor, kind, run, correlation, since, until
+    )
+
+
+def _log_knows(wanted: audit.Filter) -> bool:
+    """Whether the log itself finds these, which is always complete; else the read models do, as far as they are."""
+    return replace(wanted, aggregate=None) == audit.EVERYTHING
+
+
+async def _answerable(
+    core: CoreOf, wanted: Annotated[audit.Filter, Depends(_filter)], after: After = None
+) -> audit.Filter:
+    if not _log_knows(wanted):
+        await caught_up(core, NAMES, after)
+    return wanted
+
+
+@router.get("", response_model=PageOf[CloudEvent])
+def list_events(
+    core: CoreOf,
+    wanted: Annotated[audit.Filter, Depends(_answerable)],
+    after: Annotated[Position, Query(alias="from", description="Only what comes after this position")] = 0,
+    upto: Annotated[Position | None, Query(alias="to", description="Up to this position")] = None,
     order: Literal["oldest", "newest"] = "oldest",
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> dict[str, Any]:
-    """Events as CloudEvents, in the one total order. Their data is described at /asyncapi.json."""
-    head = core.feed.head()
+    """Events as CloudEvents, in the one total order. Their data is described at /asyncapi.json.
+
+    Agent, tools, model, adapter and the revisions of the roster and of the agent's prompt are told beside them.
+    """
     newest_first = order == "newest"
     if cursor is not None and newest_first:
-        until = _position(cursor) - 1
+        upto = min(_position(cursor) - 1, MAX_POSITION if upto is None else upto)
     elif cursor is not None:
-        since = _position(cursor)
-    events = core.feed.page(since, until, event_types(type), aggregate, actor, limit + 1, newest_first)
-    items = events[:limit]
-    more = len(events) > limit
-    return {"items": items, "next": str(items[-1]["position"]) if more else None, "position": head}
+        after = max(_position(cursor), after)
+    with view_of(core, NAMES) as view:
+        if _log_knows(wanted):
+            known = core.feed.head()
+            found = core.feed.page(after, upto, (), wanted.aggregate, limit + 1, newest_first)
+        else:
+            known = view.position
+            found = core.feed.at(audit.positions(view.db, wanted, after, upto, limit + 1, newest_first))
+        items = list(_described(view, found[:limit]))
+    more = len(found) > limit
+    return {"items": items, "next": str(items[-1]["position"]) if more else None, "position": known}
+
+
+@router.get("/{event}", response_model=CloudEvent, responses=responses(404))
+def get_event(event: WhichEvent, core: CoreOf, view: Audit) -> CloudEvent:
+    """One event as a CloudEvent, described as in a list."""
+    (described,) = _described(view, core.feed.at([_located(event, core, view)]))
+    return described
+
+
+@router.get("/{event}/causes", responses=responses(404))
+def list_causes(event: WhichEvent, core: CoreOf, view: Audit) -> Causes:
+    """The event, what led to it, and so on back to the command with which it began."""
+    walked = causation.causes(view.db, _located(event, core, view))
+    steps = _steps(core, view, walked)
+    return Causes(items=steps, began_with=_beginning(steps), position=view.position)
+
+
+@router.get("/{event}/effects", responses=responses(404))
+def list_effects(event: WhichEvent, core: CoreOf, view: Audit, cursor: Cursor = None, limit: Limit = 50) -> Effects:
+    """All that the event led to, directly or by way of others, in the order of the log."""
+    after = 0 if cursor is None else _position(cursor)
+    walked = causation.effects(view.db, _located(event, core, view), after, limit)
+    following = str(walked.items[-1]["position"]) if walked.more else None
+    return Effects(items=_steps(core, view, walked.items), next=following, position=view.position, cut=walked.cut)
+
+
+def _located(event: int | UUID, core: Core, view: View) -> int:
+    """Where it is in the log. Raises NotFound, and NotCaughtUp for one that is newer than the read models."""
+    position = event if isinstance(event, int) else audit.position_of(view.db, event)
+    if position is None or not core.feed.at([position]):
+        raise NotFound("event", str(event))
+    if position > view.position:
+        raise NotCaughtUp(f"{', '.join(NAMES)} know the log up to {view.position}; ask again with ?after={position}")
+    return position
+
+
+def _described(view: View, events: Sequence[CloudEvent]) -> Iterable[CloudEvent]:
+    """With what the read models say of each as CloudEvents' extensions; what does not apply is left out."""
+    known = audit.circumstances(view.db, [event["position"] for event in events])
+    for event in events:
+        said = known.get(event["position"], {})
+        tools = said.get("tools") and ",".join(said["tools"])
+        extensions = {name.replace("_", ""): value for name, value in (said | {"tools": tools}).items()}
+        yield event | {name: value for name, value in extensions.items() if value is not None}
+
+
+def _steps(core: Core, view: View, walked: Sequence[Row]) -> list[Step]:
+    depths = {row["position"]: row["depth"] for row in walked}
+    events = _described(view, core.feed.at(list(depths)))
+    return [Step(depth=depths[event["position"]], event=event) for event in events]
+
+
+def _beginning(steps: Sequence[Step]) -> Beginning | None:
+    if not steps or steps[-1].depth == causation.DEPTH:
+        return None
+    root = steps[-1].event
+    return Beginning(
+        command_id=root.get("commandid"),
+        actor=root["actor"],
+        actor_kind=root["actorkind"],
+        time=root["time"],
+        correlation_id=root["correlationid"],
+        causation_id=root.get("causationid"),
+        traceparent=root.get("traceparent"),
+    )
 
 
 def _position(cursor: str) -> int:

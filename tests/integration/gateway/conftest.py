@@ -49,7 +49,7 @@ class Gateway:
     def tell(self, *aggregates: object) -> None:
         """Lets a part of the story happen."""
         for aggregate in aggregates or story.everything():
-            self.core.store.session(story.ENVELOPE).save(aggregate)  # type: ignore[arg-type]
+            self.core.store.session(story.envelope(aggregate)).save(aggregate)  # type: ignore[arg-type]
         self.catch_up()
 
 

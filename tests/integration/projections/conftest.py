@@ -31,5 +31,5 @@ def engine(database: str, store: PostgresEventStore) -> Iterator[Engine]:
 def told(store: PostgresEventStore) -> PostgresEventStore:
     """The store with the whole story in it."""
     for aggregate in story.everything():
-        store.session(story.ENVELOPE).save(aggregate)
+        store.session(story.envelope(aggregate)).save(aggregate)
     return store

@@ -40,7 +40,6 @@ class Log:
         upto: int | None = None,
         types: Sequence[str] = (),
         aggregate: UUID | None = None,
-        actor: str | None = None,
         limit: int = 500,
     ) -> Sequence[Mapping[str, Any]]:
         return [

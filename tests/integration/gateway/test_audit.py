@@ -1,0 +1,144 @@
+"""What an auditor asks over HTTP: what was done by whom, and what led to what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.access import Role
+from domain.events import event_id
+from gateway import requests
+from projections import audit
+from tests import story
+from tests.integration.gateway.conftest import AGENTS, Gateway
+
+COMPLETED = event_id(story.RUN, 9)
+
+
+async def answer(gateway: Gateway, place: str, role: Role = Role.VIEWER, **params: Any) -> dict[str, Any]:
+    async with gateway.client(role) as client:
+        response = await client.get(f"/v1/{place}", params=params)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def events(gateway: Gateway, **params: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await answer(gateway, "events", **params))["items"]
+    return found
+
+
+async def test_what_an_agent_did_with_a_tool_on_a_day_tells_model_adapter_and_prompt(library: Gateway) -> None:
+    (first, *_) = await events(library)
+    day = {"since": first["time"], "until": "2100-01-01T00:00:00Z"}
+    found = await events(library, agent="bob", tool="search", **day)
+    assert [event["data"]["step"]["agent"] for event in found] == ["bob"]
+    told = ("agent", "tools", "model", "adapter", "rosterrevision", "promptrevision")
+    assert [found[0][name] for name in told] == ["bob", "search", "team", "team@1", 2, 2]
+    assert await events(library, agent="bob", tool="hammer", **day) == []
+    assert await events(library, agent="bob", until=first["time"]) == []
+
+
+async def test_the_log_itself_is_complete_where_the_read_models_have_yet_to_come(gateway: Gateway) -> None:
+    gateway.core.store.session(story.ENVELOPE).save(story.completed_run())
+    whole = await answer(gateway, "events", aggregate=story.RUN)
+    assert (len(whole["items"]), whole["position"]) == (9, 9)
+    behind = await answer(gateway, "events", agent="ada")
+    assert (behind["items"], behind["position"]) == ([], 0)
+    gateway.catch_up()
+    told = await answer(gateway, "events", agent="ada", after=9)
+    assert (len(told["items"]), told["position"]) == (3, 9)
+
+
+async def test_what_was_just_done_is_waited_for_and_a_read_model_that_stands_still_is_told(
+    told: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "CATCH_UP_SECONDS", 0.0)
+    async with told.client(Role.ANNOTATOR) as annotator:
+        path = f"/v1/preferences/{story.id_of('waiting')}"
+        written = (await annotator.post(f"{path}/annotations", json={"verdict": "rejected"})).json()
+        after = {"after": written["position"]}
+        refused = await annotator.get("/v1/events", params={"actor": "annotator", **after})
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:caravan:problem:not-caught-up")
+        newest = event_id(story.id_of("waiting"), written["version"])
+        assert (await annotator.get(f"/v1/events/{written['position']}/causes")).status_code == 503
+        assert (await annotator.get("/v1/events", params=after)).status_code == 200
+        told.catch_up()
+        (event,) = await events(told, actor="annotator", **after)
+    assert (event["id"], event["type"], event["actorkind"]) == (str(newest), "preference.annotated", "human")
+
+
+async def test_filters_are_combined_and_pages_go_both_ways(library: Gateway) -> None:
+    for order in ("oldest", "newest"):
+        seen: list[int] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = await answer(library, "events", run=story.RUN, order=order, limit=4, **{"from": 3, **cursor})
+            seen += [event["position"] for event in page["items"]]
+            if page["next"] is None:
+                break
+            cursor = {"cursor": page["next"]}
+        pairs = [event["position"] for event in await events(library, type="preference")]
+        assert seen == sorted([*range(4, 12), *pairs], reverse=order == "newest")
+    of_two = await events(library, type=["dataset", "workflow.failed"])
+    assert {event["type"].partition(".")[0] for event in of_two} == {"dataset", "workflow"}
+    assert [event["position"] for event in await events(library, **{"from": 3, "to": 5})] == [4, 5]
+    assert {event["type"] for event in await events(library, adapter="team@1", type="lora_adapter")} == {
+        "lora_adapter.reserved",
+        "lora_adapter.registered",
+        "lora_adapter.promoted",
+    }
+
+
+async def test_an_event_is_found_by_position_and_by_id(library: Gateway) -> None:
+    by_id = await answer(library, f"events/{COMPLETED}")
+    assert by_id == await answer(library, f"events/{by_id['position']}")
+    assert (by_id["type"], by_id["rosterrevision"]) == ("workflow.completed", 2)
+    async with library.client(Role.VIEWER) as viewer:
+        for unknown in (story.id_of("nothing"), 10_000):
+            for question in ("", "/causes", "/effects"):
+                missing = await viewer.get(f"/v1/events/{unknown}{question}")
+                assert (missing.status_code, missing.json()["detail"]) == (404, f"there is no event {unknown}")
+
+
+async def test_a_pair_goes_back_to_the_request_and_the_run_leads_on_to_its_pairs(library: Gateway) -> None:
+    pair = story.id_of("flipped")
+    causes = await answer(library, f"events/{event_id(pair, 2)}/causes")
+    assert [(step["depth"], step["event"]["type"]) for step in causes["items"]] == [
+        (0, "preference.annotated"),
+        (1, "workflow.completed"),
+    ]
+    assert (causes["began_with"]["actor"], causes["began_with"]["causation_id"]) == ("ada", None)
+    assert causes["began_with"]["correlation_id"] == str(story.ENVELOPE.correlation_id)
+    first = await answer(library, f"events/{COMPLETED}/effects", limit=7)
+    rest = await answer(library, f"events/{COMPLETED}/effects", limit=7, cursor=first["next"])
+    found = [step["event"]["type"] for step in first["items"] + rest["items"]]
+    assert found == [event["type"] for event in await events(library, type="preference")]
+    assert (rest["next"], rest["cut"]) == (None, False)
+
+
+async def test_who_changed_an_agents_prompt_is_told_with_the_difference(told: Gateway) -> None:
+    briefer = AGENTS.replace("Be exact and brief.", "Be brief.")
+    async with told.client(Role.ADMIN) as admin:
+        for revision, text in ((2, AGENTS), (3, briefer)):
+            params = {"reason": f"after {revision}"}
+            await admin.put("/v1/agents", content=text, params=params, headers={"If-Match": f'"{revision}"'})
+    told.catch_up()
+    gone, joined = (await answer(told, "agents/bob/history"))["items"]
+    assert (gone["revision"], gone["after"], gone["author"]) == (3, None, "admin")
+    assert (joined["revision"], joined["before"], joined["reason"]) == (2, None, "bob joins")
+    assert joined["prompt_diff"].splitlines()[-1] == "+You are a critic."
+    changed, began = (await answer(told, "agents/physicist/history"))["items"]
+    assert (changed["revision"], changed["reason"], changed["changed"]) == (4, "after 3", ["system_message"])
+    assert [line[-9:] for line in changed["prompt_diff"].splitlines()[-2:]] == ["nd brief.", "Be brief."]
+    assert (began["revision"], began["before"]) == (3, None)
+    async with told.client(Role.VIEWER) as viewer:
+        assert (await viewer.get("/v1/agents/nobody/history")).status_code == 404
+
+
+def test_every_filter_is_a_question_of_the_api(library: Gateway) -> None:
+    parameters = library.app.openapi()["paths"]["/v1/events"]["get"]["parameters"]
+    asked = {parameter["name"] for parameter in parameters}
+    renamed = {"types": "type", "actor_kind": "kind"}
+    assert {renamed.get(name, name) for name in audit.Filter.__dataclass_fields__} < asked
