@@ -17,12 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.embedded.postgres import EmbeddedPostgres
-from tests.bench import append
+from tests.bench import append, project_live, project_rebuild, read_decode
 from tests.bench.results import Result
 
 OUTPUT = Path(".bench/latest.json")
 BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
     "append": lambda database: append.run(database(), database()),
+    "project_live": lambda database: project_live.run(database(), database()),
+    "project_rebuild": lambda database: project_rebuild.run(database()),
+    "read_decode": lambda database: read_decode.run(database(), database()),
 }
 
 
