@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from domain.catalogue import EVENT_TYPES, aggregate_topic, schema_version, upcaster
+from domain.errors import DomainError
 from domain.events import topic_of
 
 IDENTITY = {"originator_id", "originator_version", "originator_topic"}
@@ -24,8 +25,10 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """As JSON writes it; a backslash before `u0000` that is itself text is written twice."""
 
 
-class UnknownEvent(ValueError):
-    """A stored row names an event, or a version of one, that this version of Caravan does not know."""
+class UnknownEvent(DomainError, ValueError):
+    """A stored row names an event, or a version of one, that this version of Caravan does not know. HTTP 503."""
+
+    status = 503
 
 
 @cache

@@ -168,6 +168,20 @@ async def test_a_defect_of_ours_tells_nothing_but_the_request_id(
     assert "Traceback" not in answer.text
 
 
+async def test_what_a_newer_version_wrote_is_not_changed_but_left_to_it(told: Gateway) -> None:
+    newer = """
+        UPDATE stored_events SET state = convert_to((data || '{"class_version": 2}')::text, 'UTF8') FROM event_log
+        WHERE event_log.position = notification_id AND topic = 'workflow.requested'
+    """
+    with told.core.engine.begin() as db:
+        db.exec_driver_sql(newer)
+    async with told.client() as operator:
+        answer = await operator.post(f"/v1/workflows/{story.RUN}/stop")
+    problem = assert_problem(answer, 503, "unknown-event")
+    assert "version 2 of workflow.requested" in problem["detail"]
+    assert answer.headers["retry-after"]
+
+
 async def test_while_the_database_is_away_everything_says_so_and_then_goes_on(gateway: Gateway, postgres: str) -> None:
     name = gateway.core.engine.url.database
     assert name
