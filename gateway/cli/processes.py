@@ -17,6 +17,7 @@ from domain.roster import ROSTER_ID
 from gateway.bootstrap import Core, open_core
 from gateway.cli.output import REFUSED, plain_errors
 from gateway.logging import configure_logging
+from gateway.running import collect_rarely
 from gateway.settings import Settings
 from gateway.stack import keyed, located
 
@@ -118,6 +119,7 @@ def _process(name: str, completed: Callable[[Settings], Settings] = located) -> 
     with plain_errors():
         settings = completed(Settings())
         configure_logging(settings.log_level, name)
+        collect_rarely()
         logger.info("{} starts", name)
         try:
             yield settings

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from gateway.bootstrap import open_core
 from gateway.cli.client import ApiError, open_api
 from gateway.cli.output import AsJson, console, errors, plain_errors, show
+from gateway.running import collect_rarely
 from gateway.settings import Settings
 from gateway.stack import located
 from projections import ALL
@@ -41,6 +42,7 @@ def rebuild_projections(names: Names = None) -> None:
 
     What was interrupted goes on where it was.
     """
+    collect_rarely()
     with plain_errors(), open_core(located(Settings())) as core, _progress() as bar:
         for projector in _known(names):
             rebuilt = rebuild(core.engine, core.store, projector, on_progress=_shown(bar, projector.name))
@@ -54,6 +56,7 @@ def projections_as_of(
     schema: Annotated[str | None, typer.Option(help="Where to; as_of_POSITION by default.")] = None,
 ) -> None:
     """Make read models as they were at a past position, in a schema of their own, for questions in SQL."""
+    collect_rarely()
     schema = schema or f"as_of_{position}"
     with plain_errors(), open_core(located(Settings())) as core, _progress() as bar:
         if not 0 <= position <= (head := core.store.head()):

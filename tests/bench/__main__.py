@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.embedded.postgres import EmbeddedPostgres
+from gateway.running import collect_rarely
 from tests.bench import append, project_live, project_rebuild, read_decode
 from tests.bench.results import Result
 
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
 def main() -> None:
     """Runs those named on the command line, or all."""
     logger.remove()
+    collect_rarely()
     console = Console()
     results = []
     with _server() as database:
