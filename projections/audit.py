@@ -23,7 +23,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
-    or_,
     select,
     text,
 )
@@ -218,16 +217,16 @@ def _matching(db: Connection, wanted: Filter, after: int, upto: int | None) -> S
     if wanted.tool is not None:
         query = query.where(event.tools.contains([wanted.tool]))
     if wanted.run is not None:
-        query = _of_run(query, wanted.run)
+        query = _of_run(db, query, wanted.run)
     if wanted.revision is not None:
         query = _of_revision(db, query, wanted.revision)
     return _between(db, query, wanted.since, wanted.until)
 
 
-def _of_run(query: Select[int], run: UUID) -> Select[int]:
+def _of_run(db: Connection, query: Select[int], run: UUID) -> Select[int]:
     pairs = dpo_annotations.TABLE.c
-    proposed = func.array(select(pairs.preference_id).where(pairs.run_id == run).scalar_subquery())
-    return query.where(or_(TABLE.c.aggregate_id == run, TABLE.c.aggregate_id == func.any(proposed)))
+    proposed = db.scalars(select(pairs.preference_id).where(pairs.run_id == run))
+    return query.where(TABLE.c.aggregate_id.in_([run, *proposed]))
 
 
 def _of_revision(db: Connection, query: Select[int], revision: int) -> Select[int]:

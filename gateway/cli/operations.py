@@ -1,9 +1,10 @@
-"""`caravan status`, `agents` and `events`: looking after a Caravan."""
+"""`caravan status` and `agents`: looking after a Caravan."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -37,23 +38,6 @@ def status(as_json: AsJson = False) -> None:
     show(rows, as_json, ("name", "state", "pid", "port", "restarts", "since"))
 
 
-@app.command()
-def events(
-    type: Annotated[str | None, typer.Option(help="E.g. workflow, or workflow.failed.")] = None,
-    aggregate: str | None = None,
-    actor: str | None = None,
-    after: Annotated[int | None, typer.Option(help="Only what lies after this position.")] = None,
-    limit: int = 50,
-    as_json: AsJson = False,
-) -> None:
-    """Show the raw events: the newest, or with --after the ones that follow a position."""
-    order = "newest" if after is None else "oldest"
-    query = {"type": type, "aggregate": aggregate, "actor": actor, "from": after, "limit": limit, "order": order}
-    with plain_errors():
-        found = open_api(Settings()).get("/v1/events", **query)["items"]
-    show(sorted(found, key=lambda event: event["position"]), as_json, ("position", "type", "subject", "actor", "time"))
-
-
 @agents.command("show")
 def show_agents(revision: int | None = None) -> None:
     """Print agents.yaml as it is now, or as it was in a revision."""
@@ -69,6 +53,19 @@ def list_revisions(as_json: AsJson = False) -> None:
     with plain_errors():
         found = list(open_api(Settings()).pages("/v1/agents/revisions"))
     show(found, as_json, REVISION)
+
+
+@agents.command("history")
+def show_history(name: str, as_json: AsJson = False) -> None:
+    """Say who changed an agent, when and why, and what became of its system message; the newest first."""
+    with plain_errors():
+        found = list(open_api(Settings()).pages(f"/v1/agents/{quote(name, safe='')}/history"))
+    if as_json:
+        show(found, as_json)
+        return
+    for change in found:
+        console.print(" ".join(f"{change[column]}" for column in REVISION), style="bold", markup=False)
+        console.print(change["prompt_diff"] or f"changed: {', '.join(change['changed'])}", markup=False)
 
 
 @agents.command("validate")

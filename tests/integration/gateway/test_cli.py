@@ -158,3 +158,24 @@ def test_trainings_and_adapters_are_looked_at_one_by_one(told: Gateway, monkeypa
         assert (over.exit_code, "completed already" in over.output) == (1, True)
         adapter = printed("adapters", "list")[0]
         assert printed("adapters", "show", adapter["name"]) == adapter
+
+
+def test_an_auditor_asks_for_events_their_causes_and_the_changes_of_a_prompt(
+    told: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reached(told, monkeypatch, ""):
+        (step,) = printed("events", "--agent", "bob", "--tool", "search", "--type", "workflow", "--kind", "human")
+        assert (step["data"]["step"]["agent"], step["promptrevision"]) == ("bob", 2)
+        assert printed("events", "show", step["id"]) == step
+        (pair, *_) = printed("events", "--type", "preference.proposed", "--limit", "1")
+        nearest, furthest = printed("events", "causes", str(pair["position"]))["items"]
+        assert (nearest["event"], furthest["event"]["type"]) == (pair, "workflow.completed")
+        causes = CliRunner().invoke(app, ["events", "causes", pair["id"]]).output
+        assert "it began with a command of ada (human)" in causes
+        effects = ["events", "effects", furthest["event"]["id"], "--limit", "2"]
+        assert len(printed(*effects)["items"]) == 2
+        assert "there are more" in CliRunner().invoke(app, effects).stderr
+        (change,) = printed("agents", "history", "bob")
+        assert (change["revision"], change["reason"]) == (2, "bob joins")
+        assert "+You are a critic." in CliRunner().invoke(app, ["agents", "history", "bob"]).output
+        assert CliRunner().invoke(app, ["events", "--agent", "bob"]).output.count("workflow.step_recorded") == 1
