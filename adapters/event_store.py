@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 from uuid import UUID
 
-from eventsourcing.application import AggregateNotFoundError, Repository
 from eventsourcing.domain import BaseAggregate
 from eventsourcing.persistence import EventStore, IntegrityError
 from psycopg import sql
 from psycopg.rows import DictRow
 from uuid_utils.compat import uuid7
 
+from adapters.aggregate_cache import Loaded
+from adapters.aggregates import Aggregates
 from adapters.event_json import PlainJsonMapper, event_from
 from adapters.event_recorder import EnvelopeRecorder, open_factory
 from domain.errors import NotFound, VersionConflict
@@ -40,13 +42,15 @@ class PostgresEventStore:
     def __init__(self, database_url: str, clock: Clock = utc_now, new_id: Callable[[], UUID] = uuid7) -> None:
         self._factory = open_factory(database_url)
         self.recorder = cast(EnvelopeRecorder, self._factory.application_recorder())
-        self._events = EventStore(PlainJsonMapper(), self.recorder)
-        self._repository = Repository(self._events)
+        mapper = PlainJsonMapper()
+        self._events = EventStore(mapper, self.recorder)
+        self._aggregates = Aggregates(self._factory.datastore, mapper)
         self._clock = clock
         self._new_id = new_id
 
     def close(self) -> None:
         self.recorder.close()
+        self._aggregates.close()
         self._factory.close()
 
     def session(self, envelope: Envelope) -> PostgresSession:
@@ -143,11 +147,25 @@ class PostgresEventStore:
 
 
 class PostgresSession:
-    """The Session port: loads aggregates and appends what they decide."""
+    """The Session port: loads aggregates and appends what they decide.
+
+    At the end of a `with` block that ended well they go back to the store's memory: nobody may use them any more.
+    """
 
     def __init__(self, store: PostgresEventStore, envelope: Envelope) -> None:
         self._store = store
+        self._loaded: list[Loaded] = []
         self.envelope = envelope
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            for loaded in self._loaded:
+                self._store._aggregates.give_back(loaded)
 
     def now(self) -> datetime:
         return self._store._clock()
@@ -168,26 +186,32 @@ class PostgresSession:
         return aggregate
 
     def find(self, kind: type[A], id: UUID) -> A | None:
-        try:
-            aggregate: BaseAggregate[UUID] = self._store._repository.get(id)
-        except AggregateNotFoundError:
+        loaded = self._store._aggregates.load(kind, id)
+        if loaded is None:
             return None
-        return aggregate if isinstance(aggregate, kind) else None
+        self._loaded.append(loaded)
+        return loaded.aggregate if isinstance(loaded.aggregate, kind) else None
 
     def save(self, *aggregates: BaseAggregate[UUID]) -> Written:
         """Raises ConcurrentWrite when somebody else was faster."""
         first = aggregates[0]
+        loaded, self._loaded = self._loaded, []  # a save that fails leaves them changed, and not as they are stored
         events = [event for aggregate in aggregates for event in aggregate.collect_events()]
         if not events:
             written = Written(first.id, first.version, self.head())
             if self.envelope.fingerprint is not None:  # a client may send it again when it would change something
                 self._store.keep_outcome(self.envelope, written)
+            self._loaded = loaded
             return written
         try:
             recordings = self._store._events.put(events, envelope=self.envelope)
         except IntegrityError as conflict:
             raise ConcurrentWrite(f"{type(first).__name__} {first.id} was changed at the same moment") from conflict
-        return Written(first.id, first.version, recordings[-1].notification.id)
+        notifications = [recording.notification for recording in recordings]
+        for each in loaded:
+            each.wrote(notifications)
+        self._loaded = loaded
+        return Written(first.id, first.version, notifications[-1].id)
 
 
 def envelope_of(row: Mapping[str, Any]) -> Envelope:

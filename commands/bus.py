@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
@@ -31,7 +32,7 @@ class CommandBus:
     def __init__(
         self,
         handlers: Mapping[type, Handler],
-        open_session: Callable[[Envelope], Session],
+        open_session: Callable[[Envelope], AbstractContextManager[Session]],
         log: CommandLog,
     ) -> None:
         self._handlers = handlers
@@ -53,7 +54,8 @@ class CommandBus:
             if done := self._earlier(command_id, envelope.fingerprint):
                 return done
             try:
-                return handle(command, self._open_session(envelope))
+                with self._open_session(envelope) as session:
+                    return handle(command, session)
             except ConcurrentWrite:
                 if attempt == ATTEMPTS - 1:
                     raise

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from threading import RLock
+from typing import Self
 from uuid import UUID, uuid4
 
 from eventsourcing.application import AggregateNotFoundError, Repository
@@ -137,6 +138,12 @@ class MemorySession:
     def __init__(self, store: MemoryEventStore, envelope: Envelope) -> None:
         self._store = store
         self.envelope = envelope
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """There is nothing to end."""
 
     def now(self) -> datetime:
         return self._store.now()

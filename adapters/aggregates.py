@@ -1,0 +1,87 @@
+"""Loading aggregates: from memory, else from a snapshot, else from the first event, and always up to the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+from uuid import UUID
+
+from eventsourcing.domain import BaseAggregate
+from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent
+from eventsourcing.postgres import PostgresDatastore
+from eventsourcing.utils import retry
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from adapters.aggregate_cache import AggregateCache, Loaded
+from adapters.event_json import PlainJsonMapper
+from adapters.snapshots import Snapshots
+
+PAGE = 1_000
+_FROM = (
+    "SELECT originator_id, originator_version, notification_id, topic, state FROM stored_events"
+    " WHERE originator_id = %s AND originator_version >= %s ORDER BY originator_version LIMIT %s"
+)
+
+
+class Aggregates:
+    """Threads may share it; `close` it when done."""
+
+    def __init__(self, datastore: PostgresDatastore, mapper: PlainJsonMapper) -> None:
+        self._datastore = datastore
+        self._mapper = mapper
+        self._cache = AggregateCache()
+        self._snapshots = Snapshots(datastore)
+
+    def close(self) -> None:
+        self._snapshots.close()
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def load(self, kind: type[BaseAggregate[UUID]], id: UUID) -> Loaded | None:
+        """As it is stored now. It is the caller's alone; None where there are no events of that id.
+
+        Like the library's recorder it tries again after an outage. Raises UnknownEvent or ValidationError.
+        """
+        known = self._cache.take(id)
+        with self._datastore.get_connection() as connection:
+            loaded = (
+                (known and self._caught_up(connection, known))
+                or ((nearest := self._snapshots.nearest(connection, kind, id)) and self._caught_up(connection, nearest))
+                or self._after(None, _rows(connection, id, 1))
+            )
+        if loaded:
+            self._snapshots.offer(loaded)
+        return loaded
+
+    def give_back(self, loaded: Loaded) -> None:
+        """The caller lets go of it: the next one need not read what is known. Ignored where it holds what is not
+        stored."""
+        if not loaded.aggregate.pending_events:
+            self._cache.put(loaded)
+
+    def _caught_up(self, connection: Connection[DictRow], known: Loaded) -> Loaded | None:
+        """With the newer events; None where its last event is gone from the store, as after a restored backup."""
+        rows = _rows(connection, known.aggregate.id, known.aggregate.version)
+        last = next(rows, None)
+        return self._after(known, rows) if last and last["notification_id"] == known.position else None
+
+    def _after(self, loaded: Loaded | None, rows: Iterable[DictRow]) -> Loaded | None:
+        for row in rows:
+            id, version, position, topic, state = row.values()
+            event = self._mapper.to_domain_event(StoredEvent(id, version, topic, state))
+            aggregate = cast(BaseAggregate[UUID], event.mutate(loaded.aggregate if loaded else None))
+            if loaded is None:
+                loaded = Loaded(aggregate, position)
+            loaded.position = position
+            loaded.bytes += len(state)
+        return loaded
+
+
+def _rows(connection: Connection[DictRow], id: UUID, version: int) -> Iterator[DictRow]:
+    """Of its events from that version on."""
+    while True:
+        page = connection.execute(_FROM, (id, version, PAGE), prepare=True, binary=True).fetchall()
+        yield from page
+        if len(page) < PAGE:
+            return
+        version = page[-1]["originator_version"] + 1
