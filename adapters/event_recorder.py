@@ -7,7 +7,7 @@ would skip that lock, and readers would then miss events for good; so we refuse 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 import psycopg
@@ -43,6 +43,7 @@ from adapters.event_rows import (
 )
 from adapters.group_commit import GroupCommit
 from adapters.held_connection import HeldConnection
+from domain.catalogue import aggregate_topic
 from domain.events import Envelope
 
 POOL = {
@@ -58,6 +59,12 @@ UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_in
 """libpq's own settings: a server that is gone without a word is given up after some 10 s (the first is in ms)."""
 ADDRESS = ("POSTGRES_DBNAME", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD")
 """What the library insists on being told."""
+OnAppend = Callable[[Collection[str]], None]
+"""Told after each group which kinds of aggregates may have new events, e.g. `workflow`. Must be quick, and not fail."""
+
+
+def nobody(_aggregates: Collection[str]) -> None:
+    """Is told, and does nothing."""
 
 
 class UnsafePositions(ValueError):
@@ -83,6 +90,7 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
         self._insert_answers = insert_answers_statement(datastore.schema)
         self._connection = HeldConnection(datastore)
         self._commits = GroupCommit[Save, Positions](self._commit, size=lambda save: save.bytes)
+        self.on_append: OnAppend = nobody
 
     @property
     def waiting(self) -> int:
@@ -111,8 +119,13 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
         """What else is to be done in the transaction of a save."""
         return None
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
     def _commit(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
+        outcomes = self._commit_together(saves)
+        self.on_append({aggregate_topic(event.topic) for save in saves for event in save.events})
+        return outcomes
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def _commit_together(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
         """All of them together; one by one only where the database refuses something in them.
 
         Like the library's own recorder it tries again after an outage. If the outage hid that a group was committed,

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from adapters.aggregate_cache import Loaded
 from adapters.aggregates import Aggregates
 from adapters.event_json import PlainJsonMapper, event_from
-from adapters.event_recorder import EnvelopeRecorder, open_factory
+from adapters.event_recorder import EnvelopeRecorder, OnAppend, nobody, open_factory
 from domain.errors import NotFound, VersionConflict
 from domain.events import Actor, ActorKind, Envelope, Recorded
 from domain.ports import A, Clock, ConcurrentWrite, Written
@@ -39,9 +39,16 @@ def utc_now() -> datetime:
 class PostgresEventStore:
     """Holds the connection pool. `close` it when done. Threads may share it."""
 
-    def __init__(self, database_url: str, clock: Clock = utc_now, new_id: Callable[[], UUID] = uuid7) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        clock: Clock = utc_now,
+        new_id: Callable[[], UUID] = uuid7,
+        on_append: OnAppend = nobody,
+    ) -> None:
         self._factory = open_factory(database_url)
         self.recorder = cast(EnvelopeRecorder, self._factory.application_recorder())
+        self.recorder.on_append = on_append
         mapper = PlainJsonMapper()
         self._events = EventStore(mapper, self.recorder)
         self._aggregates = Aggregates(self._factory.datastore, mapper)

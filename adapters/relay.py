@@ -20,6 +20,7 @@ from nats.js import JetStreamContext
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, select
 
+from adapters import bell
 from adapters.backoff import Backoff
 from adapters.cloud_events import cloud_event
 from adapters.event_tables import RELAY
@@ -32,7 +33,8 @@ BATCH = 500
 LARGEST = 512 * 1024
 """Of an event, in bytes. A larger one is told by reference: a server takes 1 MiB unless told otherwise."""
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.5
+"""How late an event is told of at most when nobody rings."""
 ELECTION_SECONDS = 0.5
 ACK_SECONDS = 5.0
 SILENCE = "10s"
@@ -53,12 +55,12 @@ class Relay:
         backoff = Backoff(first=0.2, ceiling=2.0)
         while not stop.is_set():
             try:
-                await unless(stop, self._serve(stop, backoff))
+                await unless(stop, self._serve(backoff))
             except (psycopg.Error, *OUTAGES) as error:
                 logger.warning("the relay starts over: {!r}", error)
             await pause(stop, backoff.next_delay())
 
-    async def _serve(self, stop: asyncio.Event, backoff: Backoff) -> None:
+    async def _serve(self, backoff: Backoff) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
             client = await nats.connect(self._nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.2)
         try:
@@ -67,7 +69,9 @@ class Relay:
                 await _win(db)
                 logger.info("this relay leads")
                 await declare_stream(client.jetstream())
-                await _lead(db, client, stop, backoff)
+                woken = asyncio.Event()
+                await bell.subscribe(client, lambda _aggregate: woken.set())
+                await _lead(db, client, woken, backoff)
         finally:
             await client.close()
 
@@ -81,12 +85,14 @@ async def _win(db: Connection) -> None:
         await asyncio.sleep(ELECTION_SECONDS)
 
 
-async def _lead(db: Connection, client: Client, stop: asyncio.Event, backoff: Backoff) -> None:
+async def _lead(db: Connection, client: Client, woken: asyncio.Event, backoff: Backoff) -> None:
+    """Tells of what is there, and then of what comes, whenever `woken` is set and now and then without."""
     jetstream = client.jetstream()
     await db.execute("INSERT INTO relay (name, position) VALUES (%s, 0) ON CONFLICT DO NOTHING", (NAME,))
     row = await (await db.execute("SELECT position FROM relay WHERE name = %s", (NAME,))).fetchone()
     position = row["position"] if row else 0
-    while not stop.is_set():
+    while True:
+        woken.clear()
         query = "SELECT * FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
         rows = await (await db.execute(query, (position, BATCH))).fetchall()
         if rows:
@@ -95,7 +101,7 @@ async def _lead(db: Connection, client: Client, stop: asyncio.Event, backoff: Ba
             await db.execute("UPDATE relay SET position = %s WHERE name = %s", (position, NAME))
             backoff.reset()
         if len(rows) < BATCH:
-            await pause(stop, POLL_SECONDS)
+            await pause(woken, POLL_SECONDS)
 
 
 async def _publish(jetstream: JetStreamContext, rows: Sequence[DictRow]) -> None:

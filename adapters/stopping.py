@@ -26,7 +26,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
             await asyncio.wait({job}, timeout=PATIENCE_SECONDS)
 
 
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleeps, but not past `stop`."""
+async def pause(end: asyncio.Event, seconds: float) -> None:
+    """Sleeps, but not past `end`."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        await asyncio.wait_for(end.wait(), seconds)

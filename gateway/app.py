@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -44,7 +44,7 @@ def create_app(core: Core) -> FastAPI:
         description=DESCRIPTION,
         openapi_url=None,
         redirect_slashes=False,
-        lifespan=_following(tail),
+        lifespan=_following(tail, core),
         telemetry={"tracing": False},
     )
     app.state.core = core
@@ -68,14 +68,16 @@ def create_app(core: Core) -> FastAPI:
     return app
 
 
-def _following(tail: Tail) -> Any:
+def _following(tail: Tail, core: Core) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(tail.run())
+        stop = asyncio.Event()
+        following = asyncio.create_task(tail.run())
+        listening = asyncio.create_task(core.bell.listen(stop, lambda _aggregate: tail.wake()))
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        stop.set()
+        following.cancel()
+        await asyncio.wait([following, listening])
 
     return lifespan
 

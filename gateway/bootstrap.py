@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, make_url
 from adapters import probes
 from adapters.agents_yaml import AgentsYaml
 from adapters.artifacts import DatasetFolder
+from adapters.bell import Bell
 from adapters.event_feed import EventFeed
 from adapters.event_store import PostgresEventStore
 from adapters.policy_checkpoints import PolicyCheckpoints
@@ -37,6 +38,7 @@ class Core:
     engine: Engine
     tokens: ApiTokens
     feed: EventFeed
+    bell: Bell
     policies: PolicyCheckpoints
     dataset_files: DatasetFiles
     dataset_file: Callable[[UUID], Path]
@@ -53,7 +55,8 @@ def open_core(settings: Settings) -> Iterator[Core]:
     if settings.database_url is None or settings.nats_url is None:
         raise ValueError("database_url and nats_url are not known yet: locate the embedded servers first")
     engine = open_engine(settings.database_url)
-    store = PostgresEventStore(settings.database_url)
+    bell = Bell(settings.nats_url)
+    store = PostgresEventStore(settings.database_url, on_append=bell.ring)
     bus = CommandBus(handlers(KINDS, AgentsYaml(), [settings.base_model]), store.session, store)
     files = DatasetFolder(settings.artifacts)
     try:
@@ -64,6 +67,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
             engine=engine,
             tokens=ApiTokens(engine),
             feed=EventFeed(engine),
+            bell=bell,
             policies=PolicyCheckpoints(engine),
             dataset_files=files,
             dataset_file=BuildDataset(store, files, bus.execute, Actor("gateway", ActorKind.AUTOMATION)).ensure,
@@ -76,6 +80,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
         )
     finally:
         store.close()
+        bell.close()
         engine.dispose()
 
 

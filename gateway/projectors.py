@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
+from anyio import to_thread
 from loguru import logger
 
 from adapters.backoff import Backoff
-from adapters.nats import News, NewsDesk
 from adapters.relay import Relay
 from adapters.stopping import pause
 from domain.catalogue import aggregate_topic
@@ -21,28 +20,42 @@ from projections.engine import catch_up
 from projections.projector import Projector
 
 POLL_SECONDS = 1.0
-"""How long a read model may be behind when no news comes, e.g. while NATS is down."""
+"""How long a read model may be behind when nobody rings, e.g. while NATS is down."""
 
 
 async def run_projectors(core: Core) -> None:
-    """Until SIGTERM or SIGINT. News only wakes a projector: what it folds, it reads from the store."""
+    """Until SIGTERM or SIGINT."""
     stop = stopped_by_signals()
     settings = core.settings
-    desk = NewsDesk(str(settings.nats_url))
-    waking = [WakefulProjector(core, projector, desk) for projector in ALL]
     relay = Relay(str(settings.database_url), str(settings.nats_url))
-    await together(relay.run(stop), desk.run(stop), *(projector.run(stop) for projector in waking))
+    await together(relay.run(stop), follow(core, ALL, stop))
+
+
+async def follow(core: Core, projectors: Sequence[Projector], stop: asyncio.Event) -> None:
+    """Keeps these read models up to date until `stop` is set. The bell only wakes them: what they fold, they read from
+    the store."""
+    wakeful = [WakefulProjector(core, projector) for projector in projectors]
+
+    def wake(aggregate: str) -> None:
+        for each in wakeful:
+            each.wake(aggregate)
+
+    await together(core.bell.listen(stop, wake), *(each.run(stop) for each in wakeful))
 
 
 class WakefulProjector:
-    """Catches one read model up whenever there is news of its events, and now and then without."""
+    """Catches one read model up whenever it is woken, and now and then without."""
 
-    def __init__(self, core: Core, projector: Projector, desk: NewsDesk) -> None:
+    def __init__(self, core: Core, projector: Projector) -> None:
         self._core = core
         self._projector = projector
+        self._aggregates = {aggregate_topic(topic) for topic in projector.topics}
         self._woken = asyncio.Event()
-        subjects = sorted({f"events.{aggregate_topic(topic)}.>" for topic in projector.topics})
-        desk.subscribe(f"projector-{projector.name}", subjects, self._wake)
+
+    def wake(self, aggregate: str) -> None:
+        """There are new events of such aggregates."""
+        if aggregate in self._aggregates:
+            self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. What goes wrong here is tried again, and stops no other read model."""
@@ -50,7 +63,7 @@ class WakefulProjector:
         while not stop.is_set():
             self._woken.clear()
             try:
-                await asyncio.to_thread(catch_up, self._core.engine, self._core.store, self._projector)
+                await to_thread.run_sync(catch_up, self._core.engine, self._core.store, self._projector)
             except OUTAGES as outage:
                 logger.warning("{} waits for the database: {}", self._projector.name, outage)
                 await pause(stop, backoff.next_delay())
@@ -59,8 +72,4 @@ class WakefulProjector:
                 await pause(stop, backoff.next_delay())
             else:
                 backoff.reset()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
-
-    async def _wake(self, news: Sequence[News]) -> None:
-        self._woken.set()
+                await pause(self._woken, POLL_SECONDS)

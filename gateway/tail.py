@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -18,7 +18,7 @@ from uuid import UUID
 from anyio import to_thread
 from loguru import logger
 
-POLL_SECONDS = 0.15
+POLL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 STALE_SECONDS = 5.0
 """How old the tail's last look at the log may be before streams count as broken."""
@@ -47,7 +47,6 @@ class EventFeed(Protocol):
         upto: int | None = None,
         types: Sequence[str] = (),
         aggregate: UUID | None = None,
-        actor: str | None = None,
         limit: int = 500,
     ) -> Sequence[Mapping[str, Any]]: ...
 
@@ -119,8 +118,8 @@ class Subscription:
 
 
 class Tail:
-    """Polls the log's end and hands each event to every subscription. `run` it as a task for as long as clients may
-    come."""
+    """Reads the log's end, when it is woken and now and then without, and hands each event to every subscription. `run`
+    it as a task for as long as clients may come."""
 
     def __init__(self, feed: EventFeed, seconds: float = POLL_SECONDS) -> None:
         self._feed = feed
@@ -129,6 +128,7 @@ class Tail:
         self._looked_at: float | None = None
         self._failure: Exception | None = None
         self._started = asyncio.Event()
+        self._woken = asyncio.Event()
         self._subscriptions: set[Subscription] = set()
 
     async def run(self) -> None:
@@ -142,6 +142,10 @@ class Tail:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._looked_at, self._failure = time.monotonic(), None
+
+    def wake(self) -> None:
+        """There is something new."""
+        self._woken.set()
 
     def probe(self) -> None:
         """Raises TailStopped when the log's end was not seen for long, since streams cannot tell that from quiet."""
@@ -177,13 +181,15 @@ class Tail:
         if not self._started.is_set():
             self._position = await to_thread.run_sync(self._feed.head)
             self._started.set()
+        self._woken.clear()
         frames = await self._page(Wanted(), self._position, None)
         for frame in frames:
             self._position = frame.position
             for subscription in self._subscriptions:
                 subscription.offer(frame)
         if len(frames) < PAGE:
-            await asyncio.sleep(self._seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._seconds)
 
     async def _history(self, wanted: Wanted, after: int, upto: int | None) -> AsyncGenerator[Frame]:
         while True:

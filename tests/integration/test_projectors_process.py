@@ -11,11 +11,9 @@ import pytest
 from sqlalchemy import Engine
 
 from adapters.embedded.nats_server import EmbeddedNats
-from adapters.nats import NewsDesk
-from adapters.relay import Relay
 from adapters.schema import upgrade
 from gateway.bootstrap import Core, open_core
-from gateway.projectors import WakefulProjector
+from gateway.projectors import follow
 from gateway.settings import Settings
 from projections import ALL, workflow_runs
 from projections.status import status, wait_for
@@ -39,12 +37,8 @@ def core(database: str, server: EmbeddedNats, tmp_path: Path) -> Iterator[Core]:
 @asynccontextmanager
 async def running(core: Core) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    desk = NewsDesk(str(core.settings.nats_url))
-    waking = [WakefulProjector(core, projector, desk) for projector in ALL]
-    relay = Relay(str(core.settings.database_url), str(core.settings.nats_url))
     async with asyncio.TaskGroup() as group:
-        for part in (relay, desk, *waking):
-            group.create_task(part.run(stop))
+        group.create_task(follow(core, ALL, stop))
         try:
             yield
         finally:

@@ -1,0 +1,86 @@
+"""The bell: whoever listens hears of appends, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from adapters.bell import Bell
+from adapters.embedded.nats_server import EmbeddedNats
+from adapters.event_store import PostgresEventStore
+from adapters.schema import upgrade
+from tests import story
+from tests.eventually import eventually
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedNats]:
+    with EmbeddedNats(tmp_path / "nats", tmp_path / "nats.log") as server:
+        yield server
+
+
+@pytest.fixture
+def bell(server: EmbeddedNats) -> Iterator[Bell]:
+    bell = Bell(server.url)
+    yield bell
+    bell.close()
+
+
+@asynccontextmanager
+async def listening(bell: Bell) -> AsyncIterator[list[str]]:
+    """What is heard, from now on."""
+    heard: list[str] = []
+    stop = asyncio.Event()
+    listener = asyncio.create_task(bell.listen(stop, heard.append))
+    await _until_heard(bell, heard)
+    try:
+        yield heard
+    finally:
+        stop.set()
+        await listener
+
+
+async def _until_heard(bell: Bell, heard: list[str]) -> None:
+    while not heard:
+        bell.ring(["anything"])
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
+    heard.clear()
+
+
+async def test_a_ring_says_which_aggregates_have_news(bell: Bell):
+    async with listening(bell) as heard:
+        bell.ring(["workflow", "preference"])
+        await eventually(lambda: len(heard) == 2)
+    assert sorted(heard) == ["preference", "workflow"]
+
+
+async def test_an_append_rings(bell: Bell, database: str):
+    upgrade(database)
+    store = PostgresEventStore(database, on_append=bell.ring)
+    async with listening(bell) as heard:
+        await asyncio.to_thread(store.session(story.ENVELOPE).save, story.stopped_run())
+        await eventually(lambda: heard == ["workflow"])
+    store.close()
+
+
+async def test_it_rings_again_after_nats_was_away(bell: Bell, server: EmbeddedNats):
+    async with listening(bell) as heard:
+        server.stop()
+        bell.ring(["workflow"])
+        server.start()
+        await _until_heard(bell, heard)
+        bell.ring(["dataset"])
+        await eventually(lambda: heard == ["dataset"])
+
+
+def test_without_nats_a_ring_costs_nothing_and_the_bell_can_be_closed(server: EmbeddedNats):
+    server.stop()
+    bell = Bell(server.url)
+    bell.ring(["workflow"])
+    bell.close()
+    bell.ring(["workflow"])
