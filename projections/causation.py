@@ -57,9 +57,9 @@ def effects(db: Connection, position: int, after: int = 0, limit: int = LIMIT) -
     on = select(*caused.c[wanted], walked.c.depth + 1).join_from(walked, caused, true())
     walked = walked.union(on.where(*by_it, walked.c.depth < DEPTH))
     known = select(walked.c.position, walked.c.depth).where(walked.c.depth > 0).limit(MOST + 1).subquery()
-    counted = select(known, func.count().over().label("known")).subquery()
-    page = select(counted).where(counted.c.position > after).order_by(counted.c.position).limit(limit + 1)
-    found = every(db, page)
+    ranked = select(known, func.row_number().over().label("rank"), func.count().over().label("known")).subquery()
+    near = select(ranked).where(ranked.c.rank <= MOST, ranked.c.position > after)
+    found = every(db, near.order_by(ranked.c.position).limit(limit + 1))
     cut = bool(found) and found[0]["known"] > MOST
     items = [{"position": row["position"], "depth": row["depth"]} for row in found[:limit]]
     return Effects(items, len(found) > limit, cut)

@@ -168,9 +168,13 @@ def test_work_that_nobody_does_is_found_at_once(engine: Engine, store: PostgresE
     assert gone.trainings_without_worker() == []
 
 
-def test_revisions_are_listed_the_newest_first(projected: Engine):
+def test_revisions_and_those_that_changed_an_agent_are_listed_the_newest_first(projected: Engine):
     with projected.connect() as db:
         assert [row["revision"] for row in agent_rosters.revisions(db).items] == [2, 1]
         latest = agent_rosters.latest(db)
+        (joined,) = agent_rosters.history(db, "bob").items
+        (began,) = agent_rosters.history(db, "ada").items
+        assert agent_rosters.history(db, "nobody").items == []
     assert latest
-    assert latest["reason"] == "bob joins"
+    assert latest["reason"] == joined["reason"] == "bob joins"
+    assert (began["revision"], began["before"], began["author"]) == (1, None, "ada")

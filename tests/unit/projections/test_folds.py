@@ -153,6 +153,19 @@ def test_an_adapter_remembers_its_last_promotion():
     assert names["team@2"]["reason"] == "worse after all"
 
 
+def test_the_audit_knows_of_each_event_who_did_it_and_with_what():
+    rows = list(folded(audit.PROJECTOR).values())
+    assert [row["position"] for row in rows] == [recorded.position for recorded in STORY]
+    by_type = {row["type"]: row for row in rows}
+    used = {name: by_type["workflow.step_recorded"][name] for name in ("agent", "tools", "model", "adapter")}
+    assert used == {"agent": "ada", "tools": ["search"], "model": "team", "adapter": "team@1"}
+    assert by_type["workflow.ballot_cast"]["agent"] == "bob"
+    trained = by_type["training_run.completed"]
+    assert (trained["model"], trained["adapter"]) == ("smollm2-135m-instruct", "team@1")
+    assert {row["adapter"] for row in rows if row["type"].startswith("lora_adapter")} == {"team@1", "team@2"}
+    assert (by_type["dataset.built"]["actor"], by_type["dataset.built"]["actor_kind"]) == ("ada", "human")
+
+
 def test_every_revision_of_the_roster_has_its_row():
     rows = folded(agent_rosters.PROJECTOR)
     assert [rows[n]["reason"] for n in (1, 2)] == ["the first", "bob joins"]
