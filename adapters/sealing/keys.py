@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Self
 
 from cryptography.exceptions import InvalidSignature
@@ -26,7 +27,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from adapters.embedded.files import write_private
 from domain.errors import DomainError
 
 _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
@@ -119,11 +119,12 @@ def add_to_keyring(file: Path, key: PublicKey) -> None:
 
 
 def _make(file: Path) -> None:
-    """Of two processes that do so at the same time, one finds the other's key."""
+    """Of two who do so at the same time, one finds the other's key."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = file.with_name(f"{file.name}.new.{os.getpid()}")
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_private(draft, pem.decode())
-    with suppress(FileExistsError):
-        file.hardlink_to(draft)
-    draft.unlink()
+    with NamedTemporaryFile(dir=file.parent) as draft:  # 0600 from the first byte on
+        draft.write(pem)
+        draft.flush()
+        os.fsync(draft.fileno())
+        with suppress(FileExistsError):
+            file.hardlink_to(draft.name)

@@ -32,7 +32,7 @@ LEAF = {
     "originator_version": "originator_version",
     "position": "notification_id",
     "project": "project",
-    "recorded_at": "recorded_at",
+    "recorded_at": "to_json(recorded_at AT TIME ZONE 'UTC') #>> '{}' || 'Z'",
     "schema_version": "schema_version",
     "state_sha256": "CASE WHEN commitment IS NULL THEN encode(sha256(state), 'hex') END",
     "traceparent": "traceparent",

@@ -1,0 +1,122 @@
+"""Anchors: seals written down outside of the database, where whoever can change the database cannot reach them.
+
+A file that is only ever appended to, a seal's JSON a line; or a web address that is sent each as the body of a POST. A
+place that fails is tried again, and holds up neither the other places nor the sealer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+from loguru import logger
+from sqlalchemy import Engine, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapters.event_tables import ANCHORS
+from adapters.sealing.seal import NoSeal, Seal, latest_seal
+from adapters.stopping import pause
+
+WEBHOOK_SECONDS = 4.0
+
+
+class Place(Protocol):
+    """Somewhere outside of the database."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in the table `anchors`."""
+
+    def keep(self, seal: Seal) -> None:
+        """Returns once it is kept there. Raises OSError or httpx.HTTPError."""
+
+
+class AnchorFile:
+    """A file, one line a seal."""
+
+    name = "file"
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def keep(self, seal: Seal) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as lines:
+            lines.write(json.dumps(seal.to_json()) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+
+
+class AnchorWebhook:
+    """A web address. Any answer of success means that the seal is kept there; redirections are not followed."""
+
+    name = "webhook"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def keep(self, seal: Seal) -> None:
+        httpx.post(self._url, json=seal.to_json(), timeout=WEBHOOK_SECONDS).raise_for_status()
+
+
+class Anchoring:
+    """Keeps the newest seal in every place, every so many seconds, where there is a new one."""
+
+    def __init__(self, engine: Engine, places: Sequence[Place], seconds: float = 60.0) -> None:
+        self._engine = engine
+        self._places = places
+        self._seconds = seconds
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set."""
+        while not stop.is_set():
+            await self.anchor_soon()
+            await pause(stop, self._seconds)
+
+    async def anchor_soon(self) -> None:
+        """Once; what fails is only logged."""
+        try:
+            failures = (await asyncio.to_thread(self.anchor)).values()
+        except SQLAlchemyError as error:
+            logger.warning("nothing is anchored just now: {}", error)
+        else:
+            for failure in filter(None, failures):
+                logger.warning("an anchor is tried again: {}", failure)
+
+    def anchor(self) -> dict[str, str | None]:
+        """Keeps the newest seal wherever it is not yet. Returns, by place, what failed, or None."""
+        with self._engine.connect() as db:
+            seal = latest_seal(db)
+            newest = dict(db.execute(select(ANCHORS.c.place, func.max(ANCHORS.c.seal)).group_by(ANCHORS.c.place)).all())
+        if seal is None:
+            return {}
+        return {
+            place.name: self._kept(place, seal) if newest.get(place.name) != seal.number else None
+            for place in self._places
+        }
+
+    def _kept(self, place: Place, seal: Seal) -> str | None:
+        try:
+            place.keep(seal)
+        except (OSError, httpx.HTTPError) as error:
+            return f"seal {seal.number} cannot be kept in the {place.name}: {error!r}"
+        with self._engine.begin() as db:
+            db.execute(insert(ANCHORS).values(place=place.name, seal=seal.number).on_conflict_do_nothing())
+        return None
+
+
+def read_anchors(file: Path) -> list[Seal]:
+    """The seals in an anchor file, in the order in which they were written. Raises NoSeal, or OSError."""
+    seals = []
+    for number, line in enumerate(file.read_text().splitlines(), start=1):
+        try:
+            seals.append(Seal.from_json(json.loads(line)))
+        except (ValueError, NoSeal) as error:
+            raise NoSeal(f"line {number} of {file} is not an anchored seal: {error}") from error
+    return seals

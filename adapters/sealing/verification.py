@@ -1,0 +1,185 @@
+"""Looks at everything again: every event, every seal, every anchor, in order, up to the first thing that is wrong.
+
+Nothing that is stored is believed but what a trusted key has signed. Of the events that are not sealed yet it checks
+what can be checked; adapters/sealing/tail.py says what that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from sqlalchemy import Connection, Engine, func, select
+
+from adapters.event_tables import STORED_EVENTS
+from adapters.sealing.keys import Keyring
+from adapters.sealing.leaves import BEGINNING, END, Evidence, evidence
+from adapters.sealing.merkle import CompactRange
+from adapters.sealing.seal import Seal, seal_of, seals
+from adapters.sealing.tail import tail_faults
+from adapters.sealing.tiles import Tiles, TreeDamaged
+from adapters.sealing.told import Told
+from adapters.sealing.wrong import Wrong
+
+REPORT_EVERY = 1_000
+"""Events between two reports of progress."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found. `sealed` and `anchored` are the last positions that are, None where none is; `unsealed` counts
+    the events after `sealed`, `compared` those of them that NATS had heard of (None: it was not asked), `erased` the
+    events whose data is gone. Where something is wrong, `problem` says what is at `position`; the rest was not read."""
+
+    events: int = 0
+    seals: int = 0
+    sealed: int | None = None
+    anchors: int = 0
+    anchored: int | None = None
+    unsealed: int = 0
+    compared: int | None = None
+    erased: int = 0
+    position: int | None = None
+    problem: str | None = None
+
+
+def verify(
+    engine: Engine,
+    keyring: Keyring,
+    anchors: Sequence[Seal] = (),
+    heard: Told | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> Report:
+    """The log as it is at one moment, against the seals in the database and these anchors; its unsealed tail against
+    what NATS had `heard` before. `on_progress` is told how many events were read, of how many."""
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
+        walk = _Walk(db, keyring, on_progress)
+        try:
+            walk.sealed_events()
+            walk.anchors(anchors)
+            walk.unsealed_events(heard)
+        except Wrong as wrong:
+            walk.report.position, walk.report.problem = wrong.position, wrong.problem
+    return walk.report
+
+
+class _Walk:
+    """Along the log, once."""
+
+    def __init__(self, db: Connection, keyring: Keyring, on_progress: Progress) -> None:
+        self.report = Report()
+        self._db = db
+        self._keyring = keyring
+        self._on_progress = on_progress
+        self._total = db.scalar(select(func.count()).select_from(STORED_EVENTS)) or 0
+        self._events = evidence(db)
+        self._coming = next(self._events, None)
+        self._last: Seal | None = None
+
+    def sealed_events(self) -> None:
+        """Seal by seal: does it follow the one before, and are its events those that it was made of?"""
+        tree = CompactRange()
+        for seal in seals(self._db):
+            if fault := self._seal_fault(seal):
+                raise Wrong(self._after_last, fault)
+            events = list(self._upto(seal.last_position))
+            longer = tree.extended(event.hash for event in events)
+            wrongs = self._data_faults(events)
+            if (longer.size, longer.root) != (seal.size, seal.root):
+                wrongs.append(self._alteration(seal, tree, events))
+            _raise_first(wrongs)
+            tree, self._last = longer, seal
+            self.report.seals, self.report.sealed = seal.number, seal.last_position
+        try:
+            Tiles(self._db).check(tree.size, tree.root)
+        except TreeDamaged as damage:
+            raise Wrong(self._after_last, str(damage)) from damage
+
+    def anchors(self, anchors: Sequence[Seal]) -> None:
+        """Is every seal that was anchored still there, and the same?"""
+        known = 0
+        for anchor in sorted(anchors, key=lambda seal: seal.number):
+            if fault := anchor.signature_fault(self._keyring):
+                raise Wrong(known + 1, f"among the anchors, {fault}")
+            stored = seal_of(self._db, anchor.number)
+            if stored is None:
+                missing = (
+                    f"seal {anchor.number}, over the events up to {anchor.last_position}, was anchored and is missing"
+                )
+                raise Wrong(self._after_last, f"{missing}: the log was cut, or an older copy restored")
+            if stored.hash != anchor.hash:
+                raise Wrong(known + 1, f"seal {anchor.number} is not the one that was anchored: the log was rewritten")
+            known = anchor.last_position
+            self.report.anchors += 1
+            self.report.anchored = known
+
+    def unsealed_events(self, heard: Told | None) -> None:
+        """What is after the last seal."""
+        sealed = self._last.last_position if self._last else BEGINNING
+        wrongs = []
+        for event in self._upto(END):
+            self.report.unsealed += 1
+            wrongs += self._data_faults([event])
+        wrongs += tail_faults(self._db, sealed, heard or {})
+        _raise_first(wrongs)
+        self.report.compared = None if heard is None else sum(position > sealed for position in heard)
+
+    @property
+    def _after_last(self) -> int:
+        """The first position after the last seal that is sound."""
+        return self._last.last_position + 1 if self._last else self._coming.position if self._coming else 1
+
+    def _upto(self, position: int) -> Iterator[Evidence]:
+        while (event := self._coming) and event.position <= position:
+            self._coming = next(self._events, None)
+            self.report.events += 1
+            if self.report.events % REPORT_EVERY == 0 or self._coming is None:
+                self._on_progress(self.report.events, self._total)
+            yield event
+
+    def _seal_fault(self, seal: Seal) -> str | None:
+        """Why it cannot be the next one, if so."""
+        number, hash = (self._last.number, self._last.hash) if self._last else (0, None)
+        if seal.number != number + 1:
+            return f"seal {number + 1} is missing"
+        return seal.signature_fault(self._keyring) or (
+            f"seal {seal.number} does not follow the seal before it" if seal.previous != hash else None
+        )
+
+    def _data_faults(self, events: Sequence[Evidence]) -> list[Wrong]:
+        self.report.erased += sum(event.erased for event in events)
+        return [Wrong(event.position, fault) for event in events if (fault := event.fault)]
+
+    def _alteration(self, seal: Seal, tree: CompactRange, events: Sequence[Evidence]) -> Wrong:
+        """Where the events differ from those that were sealed: by the stored hashes, if these are the sealed ones."""
+        sealed = Tiles(self._db).leaves(tree.size, seal.size)
+        if tree.extended(sealed).root == seal.root:
+            return difference(seal, sealed, events)
+        first = min([seal.first_position, *(event.position for event in events[:1])])
+        span = f"{seal.first_position} to {seal.last_position}"
+        return Wrong(
+            first, f"the events {span} are not those of seal {seal.number}; their stored hashes are changed too"
+        )
+
+
+def difference(seal: Seal, sealed: Sequence[bytes], events: Sequence[Evidence]) -> Wrong:
+    """The first event that is not the one that was sealed in its place."""
+    found = [event.hash for event in events]
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(sealed, found, strict=False)))
+    missing_from = events[same - 1].position + 1 if same else seal.first_position
+    if same == len(found):
+        return Wrong(missing_from, f"an event that was sealed is missing, between here and {seal.last_position}")
+    event = events[same]
+    if same == len(sealed) or found[same + 1 : same + 2] == [sealed[same]]:
+        return Wrong(event.position, "it was added after the events around it were sealed")
+    if found[same] in sealed[same:]:
+        return Wrong(missing_from, f"an event that was sealed is missing, before {event.position}")
+    return Wrong(event.position, "its envelope is not the one that was sealed")
+
+
+def _raise_first(wrongs: Sequence[Wrong]) -> None:
+    if wrongs:
+        raise min(wrongs, key=lambda wrong: wrong.position)
