@@ -120,7 +120,7 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
         return None
 
     def _commit(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
-        outcomes = self._commit_together(saves)
+        outcomes: Sequence[Positions | Exception] = self._commit_together(saves)
         self.on_append({aggregate_topic(event.topic) for save in saves for event in save.events})
         return outcomes
 

@@ -51,7 +51,7 @@ def create_app(core: Core) -> FastAPI:
     app.state.streams = Streams(tail, doorkeeper)
     app.state.probes = {**core.probes, "stream": tail.probe}
     app.state.registry = registry = CollectorRegistry()
-    registry.register(WorkMetrics(core.engine, core.feed.head, core.policies.standings))
+    registry.register(WorkMetrics(core.engine, core.feed.head, core.relayed, core.policies.standings))
 
     for module in (workflows, logs, preferences, datasets, training, adapters, agents, audit, stream, ops):
         app.include_router(module.router, dependencies=[ONLY_KNOWN_PARAMETERS])

@@ -17,6 +17,7 @@ from adapters.bell import Bell
 from adapters.event_feed import EventFeed
 from adapters.event_store import PostgresEventStore
 from adapters.policy_checkpoints import PolicyCheckpoints
+from adapters.relay import published
 from adapters.tokens import ApiTokens
 from commands.bus import CommandBus
 from commands.handlers import handlers
@@ -29,8 +30,9 @@ from gateway.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What every process of ours is made of. `dataset_file` gives a dataset's file, written again where it was lost or
-    changed; `probes` raise when the part that they are named after does not work."""
+    """What every process of ours is made of. `relayed` says how far NATS was told of the log; `dataset_file` gives a
+    dataset's file, written again where it was lost or changed; `probes` raise when the part that they are named after
+    does not work."""
 
     settings: Settings
     store: PostgresEventStore
@@ -39,6 +41,7 @@ class Core:
     tokens: ApiTokens
     feed: EventFeed
     bell: Bell
+    relayed: Callable[[], int]
     policies: PolicyCheckpoints
     dataset_files: DatasetFiles
     dataset_file: Callable[[UUID], Path]
@@ -68,6 +71,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
             tokens=ApiTokens(engine),
             feed=EventFeed(engine),
             bell=bell,
+            relayed=lambda: published(engine),
             policies=PolicyCheckpoints(engine),
             dataset_files=files,
             dataset_file=BuildDataset(store, files, bus.execute, Actor("gateway", ActorKind.AUTOMATION)).ensure,

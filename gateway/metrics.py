@@ -47,9 +47,16 @@ class WorkMetrics(Collector):
     """What the read models say of everybody's work, asked for when Prometheus comes: so it is the same from every
     gateway, and survives their restarts."""
 
-    def __init__(self, engine: Engine, head: Callable[[], int], standings: Callable[[], Sequence[Standing]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        head: Callable[[], int],
+        relayed: Callable[[], int],
+        standings: Callable[[], Sequence[Standing]],
+    ) -> None:
         self._engine = engine
         self._head = head
+        self._relayed = relayed
         self._standings = standings
 
     def collect(self) -> Iterator[Metric]:
@@ -58,7 +65,7 @@ class WorkMetrics(Collector):
             with self._engine.connect() as db:
                 workflow_time = _workflow_time(db)
                 training_speed = _training_speed(db)
-            head = self._head()
+            head, relayed = self._head(), self._relayed()
             projections = status(self._engine, head)
             policies = self._standings()
         except OUTAGES as outage:
@@ -66,6 +73,9 @@ class WorkMetrics(Collector):
             return
         yield workflow_time
         yield training_speed
+        yield GaugeMetricFamily(
+            "caravan_relay_lag", "Positions that NATS was not told of yet", value=max(0, head - relayed)
+        )
         yield from _readers("projection", [(one.name, one.lag, one.parked) for one in projections])
         yield from _readers("policy", [(one.policy, max(0, head - one.position), one.parked) for one in policies])
 

@@ -13,6 +13,7 @@ from domain.access import Role
 from domain.events import ActorKind
 from domain.ports import Standing
 from gateway.auth import Who, needs
+from gateway.bootstrap import Core
 from gateway.errors import Answers
 from gateway.health import Check, check, check_all
 from gateway.requests import CoreOf
@@ -31,12 +32,20 @@ class Alive(BaseModel):
     status: Literal["ok", "unavailable"]
 
 
+class Relayed(BaseModel):
+    """How far NATS was told of the log."""
+
+    position: int
+    lag: int = Field(description="Positions that it was not told of yet")
+
+
 class Health(BaseModel):
-    """The parts around the gateway, and how far read models and policies are behind the log. Degraded as long as a part
-    does not work, or an event is parked."""
+    """The parts around the gateway, and how far relay, read models and policies are behind the log. Degraded as long as
+    a part does not work, or an event is parked."""
 
     status: Literal["ok", "degraded"]
     checks: list[Check]
+    relay: Relayed | None = Field(description="None while Postgres cannot be reached")
     projections: list[Status] = Field(description="Empty while Postgres cannot be reached")
     policies: list[Standing] = Field(description="Those that ever ran; empty while Postgres cannot be reached")
 
@@ -70,16 +79,24 @@ async def health(core: CoreOf, request: Request, response: Response) -> Health:
     """Every part, tried just now."""
     checks = await check_all(request.app.state.probes)
     works = {one.name: one.state == "ok" for one in checks}
+    relay: Relayed | None = None
     behind: list[Status] = []
     standings: list[Standing] = []
     if works["postgres"]:
+        relay = await to_thread.run_sync(_relayed, core)
         behind = await to_thread.run_sync(lambda: status(core.engine, core.feed.head()))
         standings = await to_thread.run_sync(core.policies.standings)
     if not all(works.values()):
         response.status_code = 503
     parked = sum(one.parked for one in behind) + sum(one.parked for one in standings)
     sound = all(works.values()) and not parked
-    return Health(status="ok" if sound else "degraded", checks=checks, projections=behind, policies=standings)
+    state: Literal["ok", "degraded"] = "ok" if sound else "degraded"
+    return Health(status=state, checks=checks, relay=relay, projections=behind, policies=standings)
+
+
+def _relayed(core: Core) -> Relayed:
+    position = core.relayed()
+    return Relayed(position=position, lag=max(0, core.feed.head() - position))
 
 
 @router.get("/v1/projections")

@@ -79,4 +79,6 @@ def _health() -> bool:
         sheet(health["checks"], PARTS, "checks", "Nothing is checked.")
     with right:
         sheet(health["projections"], READ_MODELS, "projections", "The database cannot be reached right now.")
+        if relay := health["relay"]:
+            st.caption(f"NATS was told of the log up to position {relay['position']}; {relay['lag']} are to come.")
     return True

@@ -212,6 +212,7 @@ async def test_prometheus_sees_requests_work_and_errors(library: Gateway) -> Non
     assert 'caravan_workflow_seconds_count{kind="mutual_ranking",state="completed"} 1.0' in text
     assert "caravan_training_samples_per_second 0.0" in text
     assert 'caravan_projection_lag{projection="workflow_runs"} 0.0' in text
+    assert f"caravan_relay_lag {library.core.store.head()}.0" in text
     assert str(story.RUN) not in text
 
 
@@ -238,4 +239,5 @@ async def test_health_tells_each_parts_state_and_latency(library: Gateway) -> No
     states = {check["name"]: check["state"] for check in health["checks"]}
     assert states == {"postgres": "ok", "files": "ok", "nats": "failed", "model_server": "failed", "stream": "failed"}
     assert all(check["latency_ms"] >= 0 for check in health["checks"])
+    assert health["relay"] == {"position": 0, "lag": library.core.store.head()}
     assert {one["lag"] for one in health["projections"]} == {0}
