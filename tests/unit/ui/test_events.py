@@ -36,6 +36,16 @@ def test_an_event_is_shown_whole_and_stays_open_after_a_reload(gateway: Scripted
     assert json.loads(screen.json[0].value) == EVENT
 
 
+def test_what_led_to_an_event_is_a_press_away(gateway: ScriptedGateway):
+    gateway.standing["/v1/events"] = {"items": [EVENT], "next": None, "position": 9}
+    cause = EVENT | {"id": "e3", "position": 3, "type": "workflow.requested"}
+    steps = [{"depth": 0, "event": EVENT}, {"depth": 1, "event": cause}]
+    gateway.standing["/v1/events/e7/causes"] = {"items": steps, "began_with": None, "position": 9}
+    screen = opened("events", event="7")
+    screen.segmented_control[0].set_value("What led to it").run()
+    assert list(screen.dataframe[-1].value["type"]) == ["workflow.failed", "workflow.requested"]
+
+
 def test_a_type_that_does_not_exist_is_told_and_the_filters_stay(gateway: ScriptedGateway):
     del gateway.standing["/v1/events"]
     gateway.answers_with({"title": "Invalid", "detail": "no event is called 'x'"}, status=422)
