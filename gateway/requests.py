@@ -150,6 +150,11 @@ class EntityTag:
             raise NotModified(tag)
         return tag
 
+    def name(self, row: Row) -> None:
+        """Names a row by its version, as `check` does. A stale row stays unnamed: it is not what that version is."""
+        if not row["stale"]:
+            self.check(row["version"])
+
 
 def _entity_tag(
     response: Response, if_none_match: Annotated[str | None, Header(description="304 if this is current")] = None

@@ -44,9 +44,12 @@ def page_of(item: type[BaseModel]) -> type[BaseModel]:
     return PageOf[item]  # type: ignore[valid-type]
 
 
+STALE = Field(description="An event about this could not be taken in, and what it says may be missing here")
+
+
 def model_of(name: str, table: Table, json: Mapping[str, Any] = {}, **more: tuple[Any, Any]) -> type[BaseModel]:
     """The model of a table's rows. `json` says what its jsonb columns hold; `more` are fields beside the columns."""
-    fields: dict[str, Any] = dict(more)
+    fields: dict[str, Any] = {**more, "stale": (bool, STALE)}
     for column in table.columns:
         kind = json.get(column.name, column.type.python_type)
         fields[column.name] = (kind | None if column.nullable else kind, ...)

@@ -6,14 +6,15 @@ from collections import defaultdict
 from collections.abc import Collection
 from difflib import unified_diff
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, column, func, select, true
+from sqlalchemy import Column, Connection, Integer, Table, Text, column, func, literal, select, true
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
-from domain.roster import AgentRoster
+from domain.roster import ROSTER_ID, AgentRoster
 from projections.paging import LIMIT, Page, one, page
 from projections.projector import Projector, Row, plain
+from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position
 
 TABLE = Table(
@@ -56,21 +57,22 @@ def _revision(recorded: Recorded) -> int:
 
 
 PROJECTOR = Projector(TABLE, topics_of(AgentRoster), _revision, fold, inserts_only=True)
+ROWS = marked(TABLE, literal(ROSTER_ID))
 
 
 def find(db: Connection, revision: int) -> Row | None:
     """One revision."""
-    return one(db, select(TABLE).where(TABLE.c.revision == revision))
+    return one(db, ROWS.where(TABLE.c.revision == revision))
 
 
 def latest(db: Connection) -> Row | None:
     """The revision that new runs are pinned to; None before the first."""
-    return one(db, select(TABLE).order_by(TABLE.c.revision.desc()).limit(1))
+    return one(db, ROWS.order_by(TABLE.c.revision.desc()).limit(1))
 
 
 def revisions(db: Connection, cursor: str | None = None, limit: int = LIMIT) -> Page:
     """All revisions, the newest first."""
-    return page(db, select(TABLE), TABLE.c.revision, cursor, limit)
+    return page(db, ROWS, TABLE.c.revision, cursor, limit)
 
 
 def history(db: Connection, agent: str, cursor: str | None = None, limit: int = LIMIT) -> Page:

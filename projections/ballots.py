@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Double, Index, Table, Text, Uuid, select
+from sqlalchemy import Column, Connection, Double, Index, Table, Text, Uuid
 
 from domain.events import Recorded, topic_of
 from domain.workflow import Workflow
 from projections.paging import LIMIT, Page, every, page
 from projections.projector import Projector, Row, plain
+from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position
 
 TABLE = Table(
@@ -62,11 +63,12 @@ def _ballot_id(recorded: Recorded) -> UUID | None:
 
 
 PROJECTOR = Projector(TABLE, (topic_of(Workflow.BallotCast),), _ballot_id, fold, inserts_only=True)
+ROWS = marked(TABLE, TABLE.c.run_id)
 
 
 def of_run(db: Connection, run_id: UUID) -> list[Row]:
     """A run's ballots, in the order in which they were cast."""
-    query = select(TABLE).where(TABLE.c.run_id == run_id).order_by(TABLE.c.position)
+    query = ROWS.where(TABLE.c.run_id == run_id).order_by(TABLE.c.position)
     return every(db, query)
 
 
@@ -78,7 +80,7 @@ def ballots(
     limit: int = LIMIT,
 ) -> Page:
     """Ballots of a judge or a method (None: all), the newest first."""
-    query = select(TABLE)
+    query = ROWS
     if judge is not None:
         query = query.where(TABLE.c.judge == judge)
     if method is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Table, Text, Uuid, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Table, Text, Uuid
 
 from domain.catalogue import topics_of
 from domain.dataset import Dataset
 from domain.events import Recorded
 from projections.paging import LIMIT, Page, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
+from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
 
 
@@ -85,13 +86,14 @@ def _change(recorded: Recorded) -> Row:
 
 
 PROJECTOR = Projector(TABLE, topics_of(Dataset), aggregate_id, fold)
+ROWS = marked(TABLE, TABLE.c.dataset_id)
 
 
 def find(db: Connection, dataset_id: UUID) -> Row | None:
     """One dataset."""
-    return one(db, select(TABLE).where(TABLE.c.dataset_id == dataset_id))
+    return one(db, ROWS.where(TABLE.c.dataset_id == dataset_id))
 
 
 def datasets(db: Connection, cursor: str | None = None, limit: int = LIMIT) -> Page:
     """All datasets, the newest first."""
-    return page(db, select(TABLE), TABLE.c.requested_position, cursor, limit)
+    return page(db, ROWS, TABLE.c.requested_position, cursor, limit)

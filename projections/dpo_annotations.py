@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Double, Index, Select, Table, Text, Uuid, select
+from sqlalchemy import BigInteger, Column, Connection, Double, Index, Select, Table, Text, Uuid
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.preference import Pair, Preference, Verdict, weight
 from projections.paging import LIMIT, Page, one, page, tally
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
+from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
 
 
@@ -139,6 +140,7 @@ def _opinion(row: Row, verdict: Verdict, note: str, recorded: Recorded) -> Row:
 
 
 PROJECTOR = Projector(TABLE, topics_of(Preference), aggregate_id, fold)
+ROWS = marked(TABLE, TABLE.c.preference_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class Filter:
 
 def find(db: Connection, preference_id: UUID) -> Row | None:
     """One pair."""
-    return one(db, select(TABLE).where(TABLE.c.preference_id == preference_id))
+    return one(db, ROWS.where(TABLE.c.preference_id == preference_id))
 
 
 def pairs(
@@ -185,7 +187,7 @@ def counts(db: Connection, run_id: UUID | None = None) -> dict[str, int]:
 
 
 def _matching(wanted: Filter) -> Select[Row]:
-    query = select(TABLE)
+    query = ROWS
     if wanted.state is not None:
         query = query.where(TABLE.c.state == wanted.state.value)
     if wanted.method is not None:

@@ -12,6 +12,7 @@ from domain.events import Recorded, topic_of
 from domain.workflow import Workflow
 from projections.paging import LIMIT, Page, every, one, page
 from projections.projector import Projector, Row, plain
+from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position
 
 TABLE = Table(
@@ -88,6 +89,7 @@ def _step_id(recorded: Recorded) -> UUID | None:
 
 
 PROJECTOR = Projector(TABLE, (topic_of(Workflow.StepRecorded),), _step_id, fold, inserts_only=True)
+ROWS = marked(TABLE, TABLE.c.run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def calls(
 
 def find(db: Connection, step_id: UUID) -> Row | None:
     """One call."""
-    return one(db, select(TABLE).where(TABLE.c.step_id == step_id))
+    return one(db, ROWS.where(TABLE.c.step_id == step_id))
 
 
 def usage_by_agent(db: Connection, run_id: UUID | None = None) -> list[Row]:
@@ -139,7 +141,7 @@ def usage_by_agent(db: Connection, run_id: UUID | None = None) -> list[Row]:
 
 
 def _matching(wanted: Filter) -> Select[Row]:
-    query = select(TABLE)
+    query = ROWS
     for name in ("run_id", "agent", "phase", "model", "adapter"):
         if (value := getattr(wanted, name)) is not None:
             query = query.where(TABLE.c[name] == value)

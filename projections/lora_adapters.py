@@ -25,6 +25,7 @@ from domain.events import Recorded
 from domain.lora_adapter import LoraAdapter
 from projections.paging import LIMIT, Page, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
+from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
 
 
@@ -105,6 +106,7 @@ def _change(recorded: Recorded) -> Row:
 
 
 PROJECTOR = Projector(TABLE, topics_of(LoraAdapter), aggregate_id, fold)
+ROWS = marked(TABLE, TABLE.c.adapter_id)
 
 
 def find(db: Connection, name: str) -> Row | None:
@@ -142,4 +144,4 @@ def _with_use() -> Select[Row]:
         .scalar_subquery()
     )
     in_use: ColumnElement[bool] = and_(TABLE.c.state == AdapterState.PROMOTED.value, TABLE.c.promoted_position == last)
-    return select(TABLE, in_use.label("in_use"))
+    return ROWS.add_columns(in_use.label("in_use"))

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select
 from projections import ALL
 from projections.checkpoints import CHECKPOINTS, PARKED_EVENTS
 from projections.paging import tally
-from projections.projector import Projector
+from projections.stale import stale_aggregates
 
 POLL_SECONDS = 0.02
 
@@ -20,12 +20,13 @@ POLL_SECONDS = 0.02
 @dataclass(frozen=True, slots=True)
 class Status:
     """One projector. `lag` counts positions up to the log's head, its own events or not; `parked` the events that it
-    could not take; `moved_at` is None before it first ran."""
+    could not take, `stale` the aggregates that they belong to; `moved_at` is None before it first ran."""
 
     name: str
     checkpoint: int
     lag: int
     parked: int
+    stale: int
     moved_at: datetime | None
 
 
@@ -35,15 +36,13 @@ def status(engine: Engine, head: int) -> list[Status]:
     with engine.connect() as db:
         checkpoints = {name: (position, moved_at) for name, position, moved_at in db.execute(at)}
         parked = tally(db, PARKED_EVENTS.c.projector)
-    return [_status(projector, head, checkpoints, parked) for projector in ALL]
-
-
-def _status(
-    projector: Projector, head: int, checkpoints: dict[str, tuple[int, datetime]], parked: dict[str, int]
-) -> Status:
-    position, moved_at = checkpoints.get(projector.name, (0, None))
-    lag = max(0, head - position)
-    return Status(projector.name, position, lag, parked.get(projector.name, 0), moved_at)
+        stale = stale_aggregates(db)
+    found = []
+    for name in (projector.name for projector in ALL):
+        position, moved_at = checkpoints.get(name, (0, None))
+        lag = max(0, head - position)
+        found.append(Status(name, position, lag, parked.get(name, 0), stale.get(name, 0), moved_at))
+    return found
 
 
 def wait_for(engine: Engine, names: Collection[str], position: int, timeout: float) -> bool:

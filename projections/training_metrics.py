@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, Table, Uuid, select
+from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, Table, Uuid
 
 from domain.events import Recorded, topic_of
 from domain.training import TrainingRun
 from projections.paging import every
 from projections.projector import Projector, Row
+from projections.stale import marked
 from projections.tables import METADATA, Moment
 
 TABLE = Table(
@@ -51,9 +52,10 @@ def _position(recorded: Recorded) -> int:
 
 
 PROJECTOR = Projector(TABLE, (topic_of(TrainingRun.Progressed),), _position, fold, inserts_only=True)
+ROWS = marked(TABLE, TABLE.c.run_id)
 
 
 def of_run(db: Connection, run_id: UUID, after_step: int = 0) -> list[Row]:
     """A run's steps after that one, in order."""
-    query = select(TABLE).where(TABLE.c.run_id == run_id, TABLE.c.step > after_step)
+    query = ROWS.where(TABLE.c.run_id == run_id, TABLE.c.step > after_step)
     return every(db, query.order_by(TABLE.c.step))

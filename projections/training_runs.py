@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, Table, Text, Uuid, select
+from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, Table, Text, Uuid
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.training import TrainingRun, TrainingState
 from projections.paging import LIMIT, Page, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
+from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
 
 TABLE = Table(
@@ -115,11 +116,12 @@ def _change(row: Row, recorded: Recorded) -> Row:
 
 
 PROJECTOR = Projector(TABLE, topics_of(TrainingRun), aggregate_id, fold)
+ROWS = marked(TABLE, TABLE.c.run_id)
 
 
 def find(db: Connection, run_id: UUID) -> Row | None:
     """One training run."""
-    return one(db, select(TABLE).where(TABLE.c.run_id == run_id))
+    return one(db, ROWS.where(TABLE.c.run_id == run_id))
 
 
 def runs(
@@ -130,7 +132,7 @@ def runs(
     limit: int = LIMIT,
 ) -> Page:
     """Training runs in a state or on a dataset (None: all), the newest first."""
-    query = select(TABLE)
+    query = ROWS
     if state is not None:
         query = query.where(TABLE.c.state == state.value)
     if dataset_id is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Select, Table, Text, Uuid, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Select, Table, Text, Uuid
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
@@ -14,6 +14,7 @@ from domain.ranking import Outcome
 from domain.workflow import State, Workflow
 from projections.paging import LIMIT, Page, one, page, tally
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
+from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
 
 TABLE = Table(
@@ -122,6 +123,7 @@ def _change(row: Row, recorded: Recorded) -> Row:
 
 
 PROJECTOR = Projector(TABLE, topics_of(Workflow), aggregate_id, fold)
+ROWS = marked(TABLE, TABLE.c.run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Filter:
 
 def find(db: Connection, run_id: UUID) -> Row | None:
     """One run."""
-    return one(db, select(TABLE).where(TABLE.c.run_id == run_id))
+    return one(db, ROWS.where(TABLE.c.run_id == run_id))
 
 
 def runs(db: Connection, wanted: Filter = Filter(), cursor: str | None = None, limit: int = LIMIT) -> Page:
@@ -153,7 +155,7 @@ def counts(db: Connection, batch: str | None = None) -> dict[str, int]:
 
 
 def _matching(wanted: Filter) -> Select[Row]:
-    query = select(TABLE)
+    query = ROWS
     if wanted.state is not None:
         query = query.where(TABLE.c.state == wanted.state.value)
     if wanted.kind is not None:

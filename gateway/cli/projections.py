@@ -33,7 +33,7 @@ def list_projections(as_json: AsJson = False) -> None:
     """Say how far each read model is."""
     with plain_errors():
         found = open_api(Settings()).get("/v1/projections")["items"]
-    show(found, as_json, ("name", "checkpoint", "lag", "parked"))
+    show(found, as_json, ("name", "checkpoint", "lag", "parked", "stale"))
 
 
 @projections.command("rebuild")
@@ -73,7 +73,7 @@ def list_parked(names: Names = None, as_json: AsJson = False) -> None:
     """Say which events read models could not take in, and why; the newest 200 of each."""
     with plain_errors(), open_core(located(Settings())) as core, core.engine.connect() as db:
         found = [row for projector in _known(names) for row in parked_events(db, projector.name, limit=200).items]
-    show(found, as_json, ("projector", "position", "topic", "error", "parked_at"))
+    show(found, as_json, ("projector", "position", "topic", "aggregate_id", "error", "parked_at"))
 
 
 @projections.command("retry")

@@ -60,7 +60,7 @@ def list_datasets(view: Datasets, cursor: Cursor = None, limit: Limit = 50) -> d
 def get_dataset(dataset_id: UUID, view: Datasets, tag: Tag) -> dict[str, Any]:
     """What a dataset was made from, and its hash once it is built."""
     dataset = found(datasets.find(view.db, dataset_id), "dataset", dataset_id)
-    tag.check(dataset["version"])
+    tag.name(dataset)
     return dataset
 
 

@@ -90,7 +90,7 @@ def propose_preference(body: Proposal, command: Commands) -> Written:
 def get_preference(preference_id: UUID, view: Pairs, core: CoreOf, tag: Tag) -> dict[str, Any]:
     """A pair as it stands, with every opinion that there ever was."""
     pair = found(dpo_annotations.find(view.db, preference_id), "preference", preference_id)
-    tag.check(pair["version"])
+    tag.name(pair)
     history = core.feed.page(upto=pair["position"], types=topics_of(Preference), aggregate=preference_id)
     return pair | {"history": history}
 

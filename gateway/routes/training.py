@@ -75,7 +75,7 @@ def list_trainings(
 def get_training(run_id: UUID, view: Trainings, tag: Tag) -> dict[str, Any]:
     """How far a training is, and what came out of it."""
     run = found(training_runs.find(view.db, run_id), "training run", run_id)
-    tag.check(run["version"])
+    tag.name(run)
     return run
 
 

@@ -109,7 +109,7 @@ def list_workflows(
 def get_workflow(run_id: UUID, view: Runs, tag: Tag) -> dict[str, Any]:
     """How far a run is."""
     run = found(workflow_runs.find(view.db, run_id), "workflow", run_id)
-    tag.check(run["version"])
+    tag.name(run)
     return run
 
 

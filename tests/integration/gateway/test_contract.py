@@ -15,6 +15,7 @@ from domain.training_config import TrainingConfig
 from gateway.auth import OPEN_PATHS
 from gateway.requests import MAX_POSITION
 from projections import checkpoints
+from projections.checkpoints import Poison
 from tests import story
 from tests.integration.gateway.conftest import AGENTS, Gateway
 
@@ -220,7 +221,7 @@ async def test_prometheus_sees_what_projections_and_policies_set_aside(gateway: 
     gateway.tell(story.roster())
     PolicyCheckpoints(gateway.core.engine).park("propose_pairs", 1, "no such run")
     with gateway.core.engine.begin() as db:
-        checkpoints.park(db, "workflow_runs", 1, "workflow.requested", ValueError("odd"))
+        checkpoints.park(db, "workflow_runs", Poison(1, "workflow.requested", story.RUN, ValueError("odd")))
     async with gateway.client(Role.VIEWER) as viewer:
         text = (await viewer.get("/metrics")).text
         health = (await viewer.get("/health")).json()

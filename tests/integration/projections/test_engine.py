@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, func, select, text
@@ -91,6 +93,42 @@ def test_a_parked_event_that_is_tried_again_takes_its_place_before_those_that_fo
     assert retry_parked(engine, told, buggy) > 0
     assert retry_parked(engine, told, projector) == 0
     assert rows(engine, projector) == folded(told, projector)
+
+
+@pytest.mark.parametrize(
+    "mend",
+    [
+        lambda engine, store, position: retry_parked(engine, store, dpo_annotations.PROJECTOR),
+        lambda engine, store, position: skip_parked(engine, dpo_annotations.PROJECTOR, position),
+        lambda engine, store, position: rebuild(engine, store, dpo_annotations.PROJECTOR),
+    ],
+    ids=["retry", "skip", "rebuild"],
+)
+def test_a_row_is_stale_until_the_parked_event_of_its_aggregate_is_mended(
+    mend: Callable[[Engine, PostgresEventStore, int], object], engine: Engine, told: PostgresEventStore
+):
+    def fold(row: Row | None, recorded: Recorded) -> Row | None:
+        if recorded.event.originator_id == story.id_of("flipped") and recorded.event.originator_version == 2:
+            raise ZeroDivisionError("a bug")
+        return dpo_annotations.fold(row, recorded)
+
+    def stale() -> set[UUID]:
+        with engine.connect() as db:
+            return {row["preference_id"] for row in dpo_annotations.pairs(db).items if row["stale"]}
+
+    def counted() -> int:
+        (standing,) = [one for one in status(engine, told.head()) if one.name == dpo_annotations.PROJECTOR.name]
+        return standing.stale
+
+    catch_up(engine, told, replace(dpo_annotations.PROJECTOR, fold=fold))
+    with engine.connect() as db:
+        (parked,) = parked_events(db, dpo_annotations.PROJECTOR.name).items
+    assert stale() == {parked["aggregate_id"]} == {story.id_of("flipped")}
+    assert counted() == 1
+
+    mend(engine, told, parked["position"])
+    assert stale() == set()
+    assert counted() == 0
 
 
 def test_a_parked_event_can_be_let_be(engine: Engine, told: PostgresEventStore):
