@@ -32,6 +32,10 @@ acceptance: setup  ## the 80 MT-Bench tasks while every process is killed once (
 bench: setup  ## the benchmarks, side by side with their peers (.bench/latest.json)
 	$(BIN)/python -m tests.bench
 
+.PHONY: faults
+faults: setup  ## many faults by seed: make faults PROCESS_SEEDS=100 SEEDS=1000; or replay one: PROCESS_SEED=7, SEED=7
+	$(BIN)/python -m tests.faults
+
 .PHONY: lint
 lint: setup  ## style and architecture
 	$(BIN)/ruff check .

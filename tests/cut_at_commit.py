@@ -1,31 +1,56 @@
-"""A TCP proxy that, once it is armed, swallows the server's reply to the next COMMIT and cuts that connection.
+"""A TCP proxy in front of PostgreSQL that, once armed, swallows the reply to the next COMMIT and cuts that connection.
 
 To the client it looks as if the server died; the transaction is committed all the same. It is the hardest moment of any
-database client, and the reason why commands carry ids.
+database client, and the reason why commands carry ids. Other replies, and other things to do at them, can be named.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+COMMIT = b"COMMIT\0"
+"""As the server says what it has done; others are `LOCK TABLE`, `INSERT 0 3` and `UPDATE 1`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """What happens when the server says `reply`. The reply is swallowed, and the connection cut, where `cuts`."""
+
+    reply: bytes = COMMIT
+    then: Callable[[], object] = lambda: None
+    cuts: bool = True
+
 
 class CutAtCommit:
-    """In front of the server at `port` of this machine; listens at `self.port`."""
+    """In front of the server at that port of this machine, or at that unix socket; listens at `self.port`."""
 
-    def __init__(self, port: int) -> None:
-        self._server_port = port
+    def __init__(self, server: int | Path) -> None:
+        self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._armed = threading.Event()
+        self._trap: Trap | None = None
+        self._lock = threading.Lock()
         self.cuts = 0
 
-    def arm(self) -> None:
-        """The next COMMIT's reply is lost; the ones after it are not."""
-        self._armed.set()
+    def arm(self, trap: Trap | None = None) -> None:
+        """The next such reply, and only that one."""
+        self._trap = trap or Trap()
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether nothing has come into the trap yet."""
+        return self._trap is not None
+
+    def disarm(self) -> None:
+        """As if it had never been armed."""
+        self._trap = None
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -34,23 +59,46 @@ class CutAtCommit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server_port))
+                try:
+                    server = self._connect()
+                except OSError:  # the server is down: so is this
+                    client.close()
+                    continue
                 threading.Thread(target=self._pump, args=[client, server], daemon=True).start()
                 threading.Thread(target=self._pump, args=[server, client, True], daemon=True).start()
 
+    def _connect(self) -> socket.socket:
+        if isinstance(self._server, int):
+            return socket.create_connection(("127.0.0.1", self._server))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(self._server))
+        return server
+
     def _pump(self, source: socket.socket, target: socket.socket, from_server: bool = False) -> None:
-        with suppress(OSError), source, target:
-            while data := source.recv(65536):
-                if from_server and self._armed.is_set() and b"COMMIT\0" in data:
-                    self._armed.clear()
-                    self.cuts += 1
-                    source.shutdown(socket.SHUT_RDWR)
-                    target.shutdown(socket.SHUT_RDWR)
-                    return
-                target.sendall(data)
+        with source, target:
+            with suppress(OSError):
+                while data := source.recv(65536):
+                    if from_server and self._is_trapped(data):
+                        break
+                    target.sendall(data)
+            for each in (source, target):  # closing alone would leave whoever still reads from it waiting
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+    def _is_trapped(self, data: bytes) -> bool:
+        with self._lock:
+            trap = self._trap
+            if trap is None or trap.reply not in data:
+                return False
+            trap.then()
+            self._trap = None
+        self.cuts += trap.cuts
+        return trap.cuts

@@ -1,0 +1,110 @@
+"""The processes that faults fall upon. They are real ones, forked from a server that has imported everything already,
+and start in milliseconds. Each reaches Postgres through a proxy of its own, where it can be met at named points."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import uvicorn
+
+from adapters import event_recorder, nats, relay
+from adapters.embedded.tether import end_with_parent
+from gateway.app import create_app
+from gateway.bootstrap import open_core
+from gateway.logging import configure_logging
+from gateway.projectors import run_projectors
+from gateway.settings import Settings
+from tests.cut_at_commit import CutAtCommit
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.faults.victims", "tests.faults.writer"])
+IDLE_SECONDS = 1
+"""What takes many seconds in production, so that a process that hangs a little longer has lost what it held."""
+
+
+class Victim:
+    """A process that dies, hangs and starts again under one name. `died_by_itself` says so."""
+
+    def __init__(self, name: str, proxy: CutAtCommit, log: Path, main: Callable[..., None], *arguments: object) -> None:
+        self.name = name
+        self.proxy = proxy
+        self._log = log
+        self._main = main
+        self._arguments = arguments
+        self._process: ForkServerProcess | None = None
+        self.died_by_itself = False
+
+    def start(self) -> None:
+        """Again, where it has died."""
+        if self.lives:
+            return
+        self.died_by_itself |= self._process is not None and self._process.exitcode not in (0, -signal.SIGKILL)
+        self._process = PROCESSES.Process(target=_begin, args=(self._log, self._main, *self._arguments), daemon=True)
+        self._process.start()
+
+    @property
+    def lives(self) -> bool:
+        return self._process is not None and self._process.is_alive()
+
+    def kill(self) -> None:
+        """With -9."""
+        if self._process:
+            self._process.kill()
+            self._process.join()
+
+    def hang(self) -> None:
+        """SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self, within_seconds: float) -> bool:
+        """Asks it to end. False where it did not."""
+        self._signal(signal.SIGTERM)
+        if self._process:
+            self._process.join(within_seconds)
+        return not self.lives
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process and self._process.pid:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+
+def projectors(settings: Mapping[str, object]) -> None:
+    """Relay and projectors, as `caravan projectors` runs them."""
+    relay.SILENCE = f"{IDLE_SECONDS}s"
+    nats.ACK_SECONDS = IDLE_SECONDS
+    with open_core(Settings.model_validate(settings)) as core:
+        asyncio.run(run_projectors(core))
+
+
+def gateway(settings: Mapping[str, object]) -> None:
+    """The HTTP API, as `caravan gateway` serves it."""
+    be_impatient()
+    with open_core(Settings.model_validate(settings)) as core:
+        port = core.settings.port
+        uvicorn.run(create_app(core), port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+
+
+def be_impatient() -> None:
+    """A process that hangs in a transaction loses it after a second."""
+    event_recorder.POOL["POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT"] = str(IDLE_SECONDS)
+
+
+def _begin(log: Path, main: Callable[..., None], *arguments: object) -> None:
+    end_with_parent(os.getppid(), signal.SIGKILL)
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    configure_logging("INFO", log.stem)
+    main(*arguments)
