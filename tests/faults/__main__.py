@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -40,8 +41,7 @@ class Layer:
         try:
             violations = list(self.play(seed))
         except Exception as error:
-            console.print_exception()
-            violations = [f"it did not come to its end: {error!r}"]
+            violations = [f"it did not come to its end: {error!r}, {_last_call(error)}"]
         for violation in violations:
             console.print(f"[red]{self.name} seed {seed}[/]: {violation}")
         if violations:
@@ -75,6 +75,12 @@ def main(
         f"{len(done)} seeds in {sum(each.seconds for each in done):.0f} s, {violated} of them with violations"
     )
     raise typer.Exit(1 if violated else 0)
+
+
+def _last_call(error: Exception) -> str:
+    """Where it was raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}"
 
 
 def _run_all(layer: Layer, count: int, progress: Progress) -> Iterable[Done]:

@@ -127,7 +127,7 @@ class Clients:
         fates = iter([fate])
 
         def open_session(envelope: Envelope) -> FatedSession:
-            return FatedSession(store.session(envelope), next(fates, Fate.LIVES))
+            return FatedSession(store, envelope, next(fates, Fate.LIVES))
 
         return CommandBus(HANDLERS, open_session, store)
 

@@ -10,9 +10,10 @@ from uuid import UUID
 from eventsourcing.domain import BaseAggregate
 from sqlalchemy import Engine, event
 
+from adapters.event_store import PostgresEventStore, PostgresSession
 from commands.workflows import StartWorkflow
 from domain.events import Envelope
-from domain.ports import ConcurrentWrite, Execute, Session, Written
+from domain.ports import ConcurrentWrite, Execute, Written
 
 
 class Crash(BaseException):
@@ -28,21 +29,18 @@ class Fate(StrEnum):
     REPLY_LOST = "appends, and is told that somebody else did"
 
 
-class FatedSession:
-    """A session whose first save meets its fate. After an outage the store sends a save again, and if the outage hid
-    its success, finds its own events in the way: REPLY_LOST."""
+class FatedSession(PostgresSession):
+    """A session whose save meets its fate. After an outage the store sends a save again, and if the outage hid its
+    success, finds its own events in the way: REPLY_LOST."""
 
-    def __init__(self, session: Session, fate: Fate) -> None:
-        self._session = session
+    def __init__(self, store: PostgresEventStore, envelope: Envelope, fate: Fate) -> None:
+        super().__init__(store, envelope)
         self._fate = fate
-        self.envelope = session.envelope
-        self.now, self.new_id, self.head = session.now, session.new_id, session.head
-        self.get, self.find = session.get, session.find
 
     def save(self, *aggregates: BaseAggregate[UUID]) -> Written:
         if self._fate is Fate.DIES_BEFORE:
             raise Crash
-        written = self._session.save(*aggregates)
+        written = super().save(*aggregates)
         if self._fate is Fate.DIES_AFTER:
             raise Crash
         if self._fate is Fate.REPLY_LOST:
