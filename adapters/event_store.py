@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, cast
 from uuid import UUID
@@ -13,6 +13,7 @@ from eventsourcing.domain import BaseAggregate
 from eventsourcing.persistence import EventStore, IntegrityError
 from psycopg import sql
 from psycopg.rows import DictRow
+from pydantic_core import from_json
 from uuid_utils.compat import uuid7
 
 from adapters.aggregate_cache import Loaded
@@ -96,15 +97,6 @@ class PostgresEventStore:
         with self.recorder.datastore.get_connection() as connection:
             return connection.execute(query.format(_COLUMNS), (aggregate, upto, list(topics))).fetchall()
 
-    def aggregate_at(self, position: int) -> UUID:
-        """Whose event that is. Raises NotFound for a position that holds none."""
-        query = "SELECT originator_id FROM stored_events WHERE notification_id = %s"
-        with self.recorder.datastore.get_connection() as connection:
-            row = connection.execute(query, (position,)).fetchone()
-        if row is None:
-            raise NotFound("event", str(position))
-        return cast(UUID, row["originator_id"])
-
     def decode(self, row: Mapping[str, Any]) -> Recorded:
         """The event in such a row. Raises UnknownEvent or ValidationError."""
         return recorded(row)
@@ -150,7 +142,7 @@ class PostgresEventStore:
         )
         values = {"after": after, "upto": upto, "topics": list(topics), "limit": limit}
         with self.recorder.datastore.get_connection() as connection:
-            return connection.execute(query, values).fetchall()
+            return connection.execute(query, values, binary=True).fetchall()
 
 
 class PostgresSession:
@@ -223,9 +215,9 @@ class PostgresSession:
 
 def envelope_of(row: Mapping[str, Any]) -> Envelope:
     """The envelope in a row of `stored_events`."""
-    subject, kind = row["actor_subject"], row["actor_kind"]
+    subject = row["actor_subject"]
     return Envelope(
-        actor=Actor(subject, ActorKind(kind)) if subject else NOBODY,
+        actor=_actor(subject, row["actor_kind"]) if subject else NOBODY,
         correlation_id=row["correlation_id"] or row["originator_id"],
         command_id=row["command_id"],
         causation_id=row["causation_id"],
@@ -235,7 +227,12 @@ def envelope_of(row: Mapping[str, Any]) -> Envelope:
     )
 
 
+@lru_cache
+def _actor(subject: str, kind: str) -> Actor:
+    return Actor(subject, ActorKind(kind))
+
+
 def recorded(row: Mapping[str, Any]) -> Recorded:
     """The event in a row of `stored_events`. Raises UnknownEvent or ValidationError."""
-    event = event_from(row["topic"], json.loads(row["state"]), row["originator_id"], row["originator_version"])
+    event = event_from(row["topic"], from_json(row["state"]), row["originator_id"], row["originator_version"])
     return Recorded(row["notification_id"], event, envelope_of(row), row["recorded_at"])

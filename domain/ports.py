@@ -89,13 +89,11 @@ class StoredEvents(Protocol):
     def read_rows(
         self, after: int = 0, upto: int | None = None, topics: Sequence[str] = (), limit: int | None = None
     ) -> Iterable[StoredRow]:
-        """Rows with after < `notification_id` <= upto, in order, of these topics; each names its `topic`."""
+        """Rows with after < `notification_id` <= upto, in order, of these topics; each names its `topic` and its
+        aggregate, `originator_id`."""
 
     def rows_of(self, aggregate: UUID, upto: int, topics: Sequence[str]) -> Iterable[StoredRow]:
         """One aggregate's rows up to that position, in order, of these topics."""
-
-    def aggregate_at(self, position: int) -> UUID:
-        """Whose event that is. Raises NotFound for a position that holds none."""
 
     def decode(self, row: StoredRow) -> Recorded:
         """The event in such a row. Raises whatever it likes for one that cannot be understood."""
@@ -108,6 +106,21 @@ class Standing:
     policy: str
     position: int
     parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealStanding:
+    """How far the log is sealed, in positions: `head` is its end; `sealed` is 0 where nothing is. `anchored` says of
+    each place outside up to where the newest seal goes that was kept there."""
+
+    head: int
+    sealed: int
+    anchored: Mapping[str, int]
+
+    @property
+    def unsealed(self) -> int:
+        """Positions that are not sealed yet."""
+        return max(0, self.head - self.sealed)
 
 
 class Execute(Protocol):

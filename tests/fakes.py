@@ -81,11 +81,6 @@ class MemoryEventStore:
     def rows_of(self, aggregate: UUID, upto: int, topics: Sequence[str]) -> Iterator[StoredRow]:
         yield from (row for row in self.read_rows(0, upto, topics) if row["recorded"].event.originator_id == aggregate)
 
-    def aggregate_at(self, position: int) -> UUID:
-        (row,) = self.read_rows(position - 1, position)
-        id: UUID = row["recorded"].event.originator_id
-        return id
-
     def decode(self, row: StoredRow) -> Recorded:
         recorded: Recorded = row["recorded"]
         return recorded
