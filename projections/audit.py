@@ -56,7 +56,6 @@ TABLE = Table(
     Column("model", Text),
     Column("adapter", Text),
     Index("audit_event_idx", "event_id", unique=True),
-    Index("audit_command_idx", "command_id"),
     Index("audit_causation_idx", "causation_id"),
     Index("audit_correlation_idx", "correlation_id", "position"),
     Index("audit_aggregate_idx", "aggregate_id", "position"),
@@ -65,6 +64,12 @@ TABLE = Table(
     Index("audit_kind_idx", "actor_kind", "position", postgresql_where=text("actor_kind <> 'agent'")),
     Index("audit_agent_idx", "agent", "position", postgresql_where=text("agent IS NOT NULL")),
     Index("audit_tools_idx", "tools", postgresql_using="gin", postgresql_where=text("tools IS NOT NULL")),
+    Index(
+        "audit_agent_tools_idx",
+        *("agent", "position"),
+        postgresql_include=["tools"],
+        postgresql_where=text("tools IS NOT NULL"),
+    ),
     Index("audit_model_idx", "model", "position", postgresql_where=text("model IS NOT NULL")),
     Index("audit_adapter_idx", "adapter", "position", postgresql_where=text("adapter IS NOT NULL")),
 )

@@ -32,17 +32,21 @@ class Effects:
 
 def causes(db: Connection, position: int) -> list[Row]:
     """The event itself and what led to it, step by step back to its root: `position` and `depth`, 0 for itself. Where
-    a command led there, all its events did."""
+    a command led there, all its events did; they are looked for in the same correlation."""
     planned_for_these_values(db)
-    wanted = ("position", "causation_id")
-    chain = select(*TABLE.c[wanted], literal(0).label("depth")).where(TABLE.c.position == position)
-    walked = chain.cte("walked", recursive=True)
-    led = union_all(
-        select(*TABLE.c[wanted]).where(TABLE.c.event_id == walked.c.causation_id),
-        select(*TABLE.c[wanted]).where(TABLE.c.command_id == walked.c.causation_id),
-    ).lateral("led")
+    wanted = ("position", "causation_id", "correlation_id")
+    itself = select(*TABLE.c[wanted], literal(0).label("depth")).where(TABLE.c.position == position)
+    walked = itself.cte("walked", recursive=True)
+    cause, commanded = TABLE.alias("cause"), TABLE.alias("commanded")
+    by_event = select(*cause.c[wanted]).where(cause.c.event_id == walked.c.causation_id)
+    by_command = select(*commanded.c[wanted]).where(
+        commanded.c.correlation_id == walked.c.correlation_id, commanded.c.command_id == walked.c.causation_id
+    )
+    led = union_all(by_event, by_command.where(~by_event.correlate(walked).exists())).lateral("led")
     back = select(*led.c, walked.c.depth + 1).join_from(walked, led, true())
-    walked = walked.union(back.where(led.c.position < walked.c.position, walked.c.depth < DEPTH))
+    walked = walked.union(
+        back.where(walked.c.causation_id.is_not(None), led.c.position < walked.c.position, walked.c.depth < DEPTH)
+    )
     return every(db, select(walked.c.position, walked.c.depth).order_by(walked.c.depth, walked.c.position))
 
 
@@ -50,12 +54,12 @@ def effects(db: Connection, position: int, after: int = 0, limit: int = LIMIT) -
     """What the event led to after that position, directly or by way of others: `position` and `depth`, from 1 on."""
     planned_for_these_values(db)
     wanted = ("position", "event_id", "command_id")
-    chain = select(*TABLE.c[wanted], literal(0).label("depth")).where(TABLE.c.position == position)
-    walked = chain.cte("walked", recursive=True)
+    itself = select(*TABLE.c[wanted], literal(0).label("depth")).where(TABLE.c.position == position)
+    walked = itself.cte("walked", recursive=True)
     caused = TABLE.alias("caused")
-    by_it = caused.c.causation_id.in_([walked.c.event_id, walked.c.command_id]), caused.c.position > walked.c.position
-    on = select(*caused.c[wanted], walked.c.depth + 1).join_from(walked, caused, true())
-    walked = walked.union(on.where(*by_it, walked.c.depth < DEPTH))
+    by_it = caused.c.causation_id.in_([walked.c.event_id, walked.c.command_id])
+    forth = select(*caused.c[wanted], walked.c.depth + 1).join_from(walked, caused, by_it)
+    walked = walked.union(forth.where(caused.c.position > walked.c.position, walked.c.depth < DEPTH))
     known = select(walked.c.position, walked.c.depth).where(walked.c.depth > 0).limit(MOST + 1).subquery()
     ranked = select(known, func.row_number().over().label("rank"), func.count().over().label("known")).subquery()
     near = select(ranked).where(ranked.c.rank <= MOST, ranked.c.position > after)

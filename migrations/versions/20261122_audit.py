@@ -35,7 +35,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position"),
     )
     op.create_index("audit_event_idx", "audit", ["event_id"], unique=True)
-    op.create_index("audit_command_idx", "audit", ["command_id"])
     op.create_index("audit_causation_idx", "audit", ["causation_id"])
     op.create_index("audit_correlation_idx", "audit", ["correlation_id", "position"])
     op.create_index("audit_aggregate_idx", "audit", ["aggregate_id", "position"])
@@ -50,6 +49,13 @@ def upgrade() -> None:
         )
     op.create_index(
         "audit_tools_idx", "audit", ["tools"], postgresql_using="gin", postgresql_where=sa.text("tools IS NOT NULL")
+    )
+    op.create_index(
+        "audit_agent_tools_idx",
+        "audit",
+        ["agent", "position"],
+        postgresql_include=["tools"],
+        postgresql_where=sa.text("tools IS NOT NULL"),
     )
     op.create_index("workflow_runs_revision_idx", "workflow_runs", ["roster_revision", "requested_position"])
 
