@@ -24,7 +24,7 @@ from gateway.middleware import Limits, RequestScope
 from gateway.openapi import describe
 from gateway.parameters import ONLY_KNOWN_PARAMETERS
 from gateway.requests import NotModified, not_modified
-from gateway.routes import adapters, agents, audit, datasets, logs, ops, preferences, stream, training, workflows
+from gateway.routes import adapters, agents, audit, datasets, logs, ops, preferences, seals, stream, training, workflows
 from gateway.streams import Streams
 from gateway.tail import Tail
 
@@ -51,9 +51,11 @@ def create_app(core: Core) -> FastAPI:
     app.state.streams = Streams(tail, doorkeeper)
     app.state.probes = {**core.probes, "stream": tail.probe}
     app.state.registry = registry = CollectorRegistry()
-    registry.register(WorkMetrics(core.engine, core.feed.head, core.relayed, core.policies.standings))
+    registry.register(
+        WorkMetrics(core.engine, core.feed.head, core.relayed, core.policies.standings, core.seals.standing)
+    )
 
-    for module in (workflows, logs, preferences, datasets, training, adapters, agents, audit, stream, ops):
+    for module in (workflows, logs, preferences, datasets, training, adapters, agents, audit, seals, stream, ops):
         app.include_router(module.router, dependencies=[ONLY_KNOWN_PARAMETERS])
     app.include_router(ops.open_router)
     _add_documents(app)

@@ -18,6 +18,8 @@ from adapters.event_feed import EventFeed
 from adapters.event_store import PostgresEventStore
 from adapters.policy_checkpoints import PolicyCheckpoints
 from adapters.relay import published
+from adapters.sealing.book import SealBook
+from adapters.sealing.proofs import Proofs
 from adapters.tokens import ApiTokens
 from commands.bus import CommandBus
 from commands.handlers import handlers
@@ -43,6 +45,8 @@ class Core:
     bell: Bell
     relayed: Callable[[], int]
     policies: PolicyCheckpoints
+    seals: SealBook
+    proofs: Proofs
     dataset_files: DatasetFiles
     dataset_file: Callable[[UUID], Path]
     probes: Mapping[str, Callable[[], None]]
@@ -73,6 +77,8 @@ def open_core(settings: Settings) -> Iterator[Core]:
             bell=bell,
             relayed=lambda: published(engine),
             policies=PolicyCheckpoints(engine),
+            seals=SealBook(engine),
+            proofs=Proofs(engine),
             dataset_files=files,
             dataset_file=BuildDataset(store, files, bus.execute, Actor("gateway", ActorKind.AUTOMATION)).ensure,
             probes={

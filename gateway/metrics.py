@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamil
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine, func, select
 
-from domain.ports import Standing
+from domain.ports import SealStanding, Standing
 from domain.training import TrainingState
 from gateway.errors import OUTAGES
 from projections import training_runs, workflow_runs
@@ -53,11 +53,13 @@ class WorkMetrics(Collector):
         head: Callable[[], int],
         relayed: Callable[[], int],
         standings: Callable[[], Sequence[Standing]],
+        sealed: Callable[[], SealStanding],
     ) -> None:
         self._engine = engine
         self._head = head
         self._relayed = relayed
         self._standings = standings
+        self._sealed = sealed
 
     def collect(self) -> Iterator[Metric]:
         """Nothing while the database is away, rather than old numbers."""
@@ -68,6 +70,7 @@ class WorkMetrics(Collector):
             head, relayed = self._head(), self._relayed()
             projections = status(self._engine, head)
             policies = self._standings()
+            seals = self._sealed()
         except OUTAGES as outage:
             logger.warning("no metrics of the work: {}", outage)
             return
@@ -76,8 +79,17 @@ class WorkMetrics(Collector):
         yield GaugeMetricFamily(
             "caravan_relay_lag", "Positions that NATS was not told of yet", value=max(0, head - relayed)
         )
+        yield GaugeMetricFamily("caravan_seal_lag", "Positions that are not sealed yet", value=seals.unsealed)
+        yield _anchor_lag(seals)
         yield from _readers("projection", [(one.name, one.lag, one.parked) for one in projections])
         yield from _readers("policy", [(one.policy, max(0, head - one.position), one.parked) for one in policies])
+
+
+def _anchor_lag(seals: SealStanding) -> Metric:
+    lag = GaugeMetricFamily("caravan_anchor_lag", "Positions that no anchor covers yet", labels=["place"])
+    for place, position in seals.anchored.items():
+        lag.add_metric([place], max(0, seals.head - position))
+    return lag
 
 
 def _readers(kind: str, standings: Sequence[tuple[str, int, int]]) -> Iterator[Metric]:

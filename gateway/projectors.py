@@ -1,4 +1,4 @@
-"""What the projectors' process does, wired: publish events to NATS, and keep every read model up to date."""
+"""What the projectors' process does, wired: publish events to NATS, keep every read model up to date, seal the log."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from loguru import logger
 
 from adapters.backoff import Backoff
 from adapters.relay import Relay
+from adapters.sealing.anchors import AnchorFile, Anchoring, AnchorWebhook, Place
+from adapters.sealing.sealer import Sealer
 from adapters.stopping import pause
 from domain.catalogue import aggregate_topic
 from gateway.bootstrap import Core
 from gateway.errors import OUTAGES
 from gateway.running import stopped_by_signals, together
+from gateway.settings import Settings
 from projections import ALL
 from projections.engine import catch_up
 from projections.projector import Projector
@@ -28,7 +31,24 @@ async def run_projectors(core: Core) -> None:
     stop = stopped_by_signals()
     settings = core.settings
     relay = Relay(str(settings.database_url), str(settings.nats_url))
-    await together(relay.run(stop), follow(core, ALL, stop))
+    await together(relay.run(stop), follow(core, ALL, stop), seal(core, stop))
+
+
+async def seal(core: Core, stop: asyncio.Event) -> None:
+    """Seals the log and anchors its seals until `stop` is set, and once more then."""
+    settings = core.settings
+    sealer = Sealer(core.engine, settings.seal_key, settings.seal_keyring, settings.seal_seconds)
+    anchoring = Anchoring(core.engine, anchor_places(settings), settings.anchor_seconds)
+    await together(sealer.run(stop), anchoring.run(stop))
+    await anchoring.anchor_soon()
+
+
+def anchor_places(settings: Settings) -> list[Place]:
+    """Where these settings want seals to be kept outside of the database."""
+    places: list[Place] = [AnchorFile(settings.anchors)]
+    if settings.anchor_webhook:
+        places.append(AnchorWebhook(str(settings.anchor_webhook)))
+    return places
 
 
 async def follow(core: Core, projectors: Sequence[Projector], stop: asyncio.Event) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, HttpUrl
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     base_model: str = "smollm2-135m-instruct"
     model_threads: int = Field(default=2, ge=1)
 
+    seal_seconds: float = Field(default=2.0, ge=0.1)
+    seal_key_file: Path | None = None
+    anchor_file: Path | None = None
+    anchor_webhook: HttpUrl | None = None
+    anchor_seconds: float = Field(default=60.0, ge=1)
+
     concurrent_runs: int = Field(default=6, ge=1)
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -80,6 +86,21 @@ class Settings(BaseSettings):
     @property
     def base_model_dir(self) -> Path:
         return self.home / "models" / self.base_model
+
+    @property
+    def seal_key(self) -> Path:
+        """The private key that seals are signed with."""
+        return self.seal_key_file or self.home / "seal-key"
+
+    @property
+    def seal_keyring(self) -> Path:
+        """The public keys of all seals."""
+        return self.home / "seal-keys.pem"
+
+    @property
+    def anchors(self) -> Path:
+        """Where seals are written down outside of the database."""
+        return self.anchor_file or self.home / "anchors.jsonl"
 
     @property
     def lora_adapters(self) -> Path:

@@ -29,6 +29,10 @@ WITHHELD = {
 }
 """What the processes that face people or a model's text are not told."""
 
+SEALER = "projectors"
+SEALING = frozenset({"CARAVAN_SEAL_KEY_FILE", "CARAVAN_ANCHOR_WEBHOOK"})
+"""Where the seals' key is, and an address that may hold a secret: for the process alone that seals."""
+
 KEYHOLDER = "worker"
 """Calls the endpoints that agents.yaml names, and any variable may hold the key of one: it inherits them all."""
 
@@ -163,7 +167,7 @@ def _child(
 def environment(settings: Settings, name: str, inherited: Mapping[str, str]) -> dict[str, str]:
     """What the process of that name is told: the settings, the servers' addresses, which hold passwords, where it needs
     them, and of the `inherited` environment what is harmless. Nobody gets the caller's own token."""
-    withheld = WITHHELD.get(name, frozenset()) | {"CARAVAN_TOKEN"}
+    withheld = WITHHELD.get(name, frozenset()) | {"CARAVAN_TOKEN"} | (SEALING if name != SEALER else frozenset())
     given = settings.model_dump(mode="json", exclude_none=True, exclude={"database_url", "nats_url", "token"})
     told = {
         **{variable: value for variable, value in inherited.items() if _inherits(name, variable)},

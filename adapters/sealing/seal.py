@@ -106,9 +106,14 @@ def covering_seal(db: Connection, position: int) -> Seal | None:
     return Seal(**row) if row else None
 
 
-def seals(db: Connection, after: int = 0, newest_first: bool = False, limit: int | None = None) -> Iterator[Seal]:
-    """Those whose numbers are greater than `after`, in order, streamed."""
-    seal = SEALS.c.number
-    query = select(SEALS).where(seal > after).order_by(seal.desc() if newest_first else seal).limit(limit)
+def seals(
+    db: Connection, after: int = 0, before: int | None = None, newest_first: bool = False, limit: int | None = None
+) -> Iterator[Seal]:
+    """Those with after < number < before, in order, streamed."""
+    number = SEALS.c.number
+    query = select(SEALS).where(number > after)
+    if before is not None:
+        query = query.where(number < before)
+    query = query.order_by(number.desc() if newest_first else number).limit(limit)
     for row in db.execute(query, execution_options={"yield_per": STREAMED}).mappings():
         yield Seal(**row)

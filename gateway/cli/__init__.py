@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import demo, doctor, events, learning, operations, processes, projections, runs, tokens, training, up
+from gateway.cli import (
+    audit,
+    demo,
+    doctor,
+    events,
+    learning,
+    operations,
+    processes,
+    projections,
+    runs,
+    tokens,
+    training,
+    up,
+)
 
 app = typer.Typer(
     name="caravan",
@@ -12,5 +25,5 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (demo, up, doctor, runs, learning, training, tokens, operations, events, projections, processes):
+for module in (demo, up, doctor, runs, learning, training, tokens, operations, events, audit, projections, processes):
     app.add_typer(module.app)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.bootstrap import open_core
 from gateway.cli.client import ApiError, open_api
 from gateway.cli.output import AsJson, console, errors, plain_errors, show
+from gateway.cli.progress import event_progress, shown
 from gateway.running import collect_rarely
 from gateway.settings import Settings
 from gateway.stack import located
@@ -43,9 +41,9 @@ def rebuild_projections(names: Names = None) -> None:
     What was interrupted goes on where it was.
     """
     collect_rarely()
-    with plain_errors(), open_core(located(Settings())) as core, _progress() as bar:
+    with plain_errors(), open_core(located(Settings())) as core, event_progress() as bar:
         for projector in _known(names):
-            rebuilt = rebuild(core.engine, core.store, projector, on_progress=_shown(bar, projector.name))
+            rebuilt = rebuild(core.engine, core.store, projector, on_progress=shown(bar, projector.name))
             bar.console.print(f"{projector.name}: {_told(rebuilt)}", highlight=False)
 
 
@@ -58,11 +56,10 @@ def projections_as_of(
     """Make read models as they were at a past position, in a schema of their own, for questions in SQL."""
     collect_rarely()
     schema = schema or f"as_of_{position}"
-    with plain_errors(), open_core(located(Settings())) as core, _progress() as bar:
+    with plain_errors(), open_core(located(Settings())) as core, event_progress() as bar:
         if not 0 <= position <= (head := core.store.head()):
             raise ApiError(f"there is no position {position} yet: the log ends at {head}")
-        shown = _shown(bar, schema)
-        left_out = build_as_of(core.engine, core.store, _known(names), position, schema, on_progress=shown)
+        left_out = build_as_of(core.engine, core.store, _known(names), position, schema, shown(bar, schema))
     console.print(f"the tables are in the schema {schema}; DROP SCHEMA {schema} CASCADE when you are done")
     if left_out:
         errors.print(f"[yellow]![/] {left_out} events could not be taken in, and are missing there")
@@ -109,20 +106,3 @@ def _told(rebuilt: Rebuilt) -> str:
     if rebuilt.parked:
         said.append(f"{rebuilt.parked} events are parked")
     return ", ".join(said)
-
-
-def _progress() -> Progress:
-    rate = TextColumn("{task.fields[rate]}")
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), rate, TimeRemainingColumn(), console=errors
-    )
-
-
-def _shown(bar: Progress, name: str) -> Callable[[int, int], None]:
-    row = bar.add_task(escape(name), rate="")
-
-    def show_progress(done: int, total: int) -> None:
-        speed = bar.tasks[row].speed
-        bar.update(row, completed=done, total=max(total, 1), rate=f"{speed:,.0f} events/s" if speed else "")
-
-    return show_progress

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.stack import SERVERS, WITHHELD
+from gateway.stack import SEALER, SERVERS, WITHHELD
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
 
@@ -27,3 +27,9 @@ def test_a_process_is_not_told_what_the_supervisor_would_withhold(services, name
 @pytest.mark.parametrize("name", ["migrate", "gateway", "projectors", "worker", "trainer"])
 def test_a_process_that_needs_the_servers_is_told_where_they_are(services, name):
     assert services[name]["environment"].keys() >= SERVERS
+
+
+def test_the_seals_key_is_where_the_log_is_sealed_and_nowhere_else(services):
+    holders = [name for name, service in services.items() if "seal-key" in str(service.get("volumes"))]
+    assert holders == [SEALER]
+    assert "CARAVAN_SEAL_KEY_FILE" in services[SEALER]["environment"]

@@ -18,6 +18,7 @@ from projections import checkpoints
 from projections.checkpoints import Poison
 from tests import story
 from tests.integration.gateway.conftest import AGENTS, Gateway
+from tests.integration.gateway.sealing import seal
 
 PATHS = {
     "/v1/workflows/{run_id}": f"/v1/workflows/{story.RUN}",
@@ -29,6 +30,7 @@ PATHS = {
     "/v1/training-runs/{run_id}/metrics": f"/v1/training-runs/{story.id_of('completed training')}/metrics",
     "/v1/adapters/{name}": "/v1/adapters/team@1",
     "/v1/agents/revisions/{revision}": "/v1/agents/revisions/1",
+    "/v1/events/{position}/proof": "/v1/events/1/proof",
     "/v1/agents/{name}/history": "/v1/agents/bob/history",
     "/v1/events/{event}": "/v1/events/1",
     "/v1/events/{event}/causes": f"/v1/events/{event_id(story.id_of('waiting'), 1)}/causes",
@@ -52,6 +54,7 @@ async def openapi(gateway: Gateway) -> dict[str, Any]:
 
 
 async def test_every_read_answers_as_promised(library: Gateway) -> None:
+    seal(library)
     document = await openapi(library)
     async with library.client(Role.VIEWER) as viewer:
         for path in [path for path, operations in document["paths"].items() if "get" in operations]:

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.embedded.errors import EmbeddedError
 from gateway.settings import Settings
-from gateway.stack import environment, keyed, listeners, processes, require_free_ports
+from gateway.stack import SEALING, environment, keyed, listeners, processes, require_free_ports
 
 SETTINGS = Settings(
     database_url="postgresql://u:p@db/x", nats_url="nats://t@nats:4222", model_key="key", token="crv_me"
@@ -47,6 +47,14 @@ def test_the_worker_learns_its_servers_and_its_agents_keys_but_nobodys_token() -
 @pytest.mark.parametrize("name", ["migrate", "gateway", "projectors", "trainer"])
 def test_the_others_learn_their_servers_and_no_agents_key(name: str) -> None:
     assert secrets_of(name) == {*DATABASE, "NATS_URL", "CARAVAN_MODEL_KEY"}
+
+
+def test_the_process_alone_that_seals_learns_where_the_seals_key_is() -> None:
+    told = {"seal_key_file": "/secret/key", "anchor_webhook": "https://notary.example/?token=x"}
+    sealing = Settings(database_url="postgresql://db/x", nats_url="nats://nats:4222", **told)
+    assert environment(sealing, "projectors", {}).keys() >= SEALING
+    for name in ("migrate", "gateway", "worker", "trainer", "model-server", "prepare-model", "ui"):
+        assert environment(sealing, name, {}).keys().isdisjoint(SEALING)
 
 
 def test_every_process_is_told_its_settings() -> None:
