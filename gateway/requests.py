@@ -212,6 +212,13 @@ def viewing(*projectors: Projector) -> params.Depends:
     return cast(params.Depends, Depends(view, scope="function"))
 
 
+def position_of(cursor: str) -> int:
+    """What a list in the order of the log takes as `cursor`. Raises Invalid for one that is none of ours."""
+    if not cursor.isdecimal() or len(cursor) > 18:
+        raise Invalid("the cursor is none of ours; leave it out to start with the first page")
+    return int(cursor)
+
+
 def found(row: Row | None, kind: str, id: UUID | str | int) -> Row:
     """The row itself. Raises NotFound where there is none."""
     if row is None:

@@ -12,13 +12,25 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
 from domain.access import Role
-from domain.errors import Invalid, NotFound
+from domain.errors import NotFound
 from domain.events import ActorKind
 from gateway.auth import needs
 from gateway.bootstrap import Core
 from gateway.errors import NotCaughtUp, responses
 from gateway.event_types import event_types
-from gateway.requests import MAX_POSITION, After, CoreOf, Cursor, Limit, Position, View, caught_up, view_of, viewing
+from gateway.requests import (
+    MAX_POSITION,
+    After,
+    CoreOf,
+    Cursor,
+    Limit,
+    Position,
+    View,
+    caught_up,
+    position_of,
+    view_of,
+    viewing,
+)
 from gateway.shapes import PageOf
 from gateway.strict import StrictRoute
 from projections import agent_rosters, audit, causation, dpo_annotations, workflow_runs
@@ -122,9 +134,9 @@ def list_events(
     """
     newest_first = order == "newest"
     if cursor is not None and newest_first:
-        upto = min(_position(cursor) - 1, MAX_POSITION if upto is None else upto)
+        upto = min(position_of(cursor) - 1, MAX_POSITION if upto is None else upto)
     elif cursor is not None:
-        after = max(_position(cursor), after)
+        after = max(position_of(cursor), after)
     with view_of(core, NAMES) as view:
         if _log_knows(wanted):
             known = core.feed.head()
@@ -155,7 +167,7 @@ def list_causes(event: WhichEvent, core: CoreOf, view: Audit) -> Causes:
 @router.get("/{event}/effects", responses=responses(404))
 def list_effects(event: WhichEvent, core: CoreOf, view: Audit, cursor: Cursor = None, limit: Limit = 50) -> Effects:
     """All that the event led to, directly or by way of others, in the order of the log."""
-    after = 0 if cursor is None else _position(cursor)
+    after = 0 if cursor is None else position_of(cursor)
     walked = causation.effects(view.db, _located(event, core, view), after, limit)
     following = str(walked.items[-1]["position"]) if walked.more else None
     return Effects(items=_steps(core, view, walked.items), next=following, position=view.position, cut=walked.cut)
@@ -200,9 +212,3 @@ def _beginning(steps: Sequence[Step]) -> Beginning | None:
         causation_id=root.get("causationid"),
         traceparent=root.get("traceparent"),
     )
-
-
-def _position(cursor: str) -> int:
-    if not cursor.isdecimal() or len(cursor) > 18:
-        raise Invalid("the cursor is none of ours; leave it out to start with the first page")
-    return int(cursor)
