@@ -7,7 +7,7 @@ what can be checked; adapters/sealing/tail.py says what that is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 from sqlalchemy import Connection, Engine, func, select
@@ -31,8 +31,8 @@ Progress = Callable[[int, int], None]
 @dataclass(slots=True)
 class Report:
     """What was found. `sealed` and `anchored` are the last positions that are, None where none is; `unsealed` counts
-    the events after `sealed`, `compared` those of them that NATS had heard of (None: it was not asked), `erased` the
-    events whose data is gone. Where something is wrong, `problem` says what is at `position`; the rest was not read."""
+    the events after `sealed`, `compared` those of them that NATS had heard of (None: it was not asked), `erased` lists
+    those whose data is gone. Where something is wrong, `problem` says what is at `position`; the rest was not read."""
 
     events: int = 0
     seals: int = 0
@@ -41,7 +41,7 @@ class Report:
     anchored: int | None = None
     unsealed: int = 0
     compared: int | None = None
-    erased: int = 0
+    erased: list[int] = field(default_factory=list)
     position: int | None = None
     problem: str | None = None
 
@@ -150,7 +150,7 @@ class _Walk:
         )
 
     def _data_faults(self, events: Sequence[Evidence]) -> list[Wrong]:
-        self.report.erased += sum(event.erased for event in events)
+        self.report.erased += [event.position for event in events if event.erased]
         return [Wrong(event.position, fault) for event in events if (fault := event.fault)]
 
     def _alteration(self, seal: Seal, tree: CompactRange, events: Sequence[Evidence]) -> Wrong:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.schema import upgrade
 from gateway.bootstrap import Core, open_core
-from gateway.projectors import follow
+from gateway.projectors import follow, seal
 from gateway.settings import Settings
 from projections import ALL, workflow_runs
 from projections.status import status, wait_for
@@ -81,3 +81,14 @@ async def test_one_that_cannot_go_on_stops_no_other_and_goes_on_once_it_can(core
         with core.engine.begin() as db:
             workflow_runs.TABLE.create(db)
         assert await come_to(core.engine, head)
+
+
+async def test_what_came_last_is_sealed_and_anchored_at_the_end(core: Core):
+    stop = asyncio.Event()
+    sealing = asyncio.create_task(seal(core, stop))
+    head = tell(core)
+    stop.set()
+    await sealing
+    standing = core.seals.standing()
+    assert (standing.sealed, standing.anchored) == (head, {"file": head})
+    assert core.settings.anchors.exists()
