@@ -17,14 +17,16 @@ import psycopg
 from loguru import logger
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, select
 
 from adapters import bell
 from adapters.backoff import Backoff
 from adapters.cloud_events import cloud_event
+from adapters.event_recorder import UNREACHABLE
 from adapters.event_tables import RELAY
-from adapters.nats import CONNECT_SECONDS, OUTAGES, SUBJECTS, declare_stream
+from adapters.nats import CONNECT_SECONDS, OUTAGES, STREAM, SUBJECTS, declare_stream
 from adapters.stopping import pause, unless
 
 NAME = "events"
@@ -64,7 +66,7 @@ class Relay:
         async with asyncio.timeout(CONNECT_SECONDS):
             client = await nats.connect(self._nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.2)
         try:
-            async with await Connection.connect(self._database_url, autocommit=True, row_factory=dict_row) as db:
+            async with await self._connect() as db:
                 await db.execute(f"SET idle_session_timeout = '{SILENCE}'")
                 await _win(db)
                 logger.info("this relay leads")
@@ -74,6 +76,10 @@ class Relay:
                 await _lead(db, client, woken, backoff)
         finally:
             await client.close()
+
+    async def _connect(self) -> Connection:
+        parameters: dict[str, Any] = {**UNREACHABLE, **conninfo_to_dict(self._database_url)}
+        return await Connection.connect(make_conninfo(**parameters), autocommit=True, row_factory=dict_row)
 
 
 async def _win(db: Connection) -> None:
@@ -96,7 +102,11 @@ async def _lead(db: Connection, client: Client, woken: asyncio.Event, backoff: B
         query = "SELECT * FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
         rows = await (await db.execute(query, (position, BATCH))).fetchall()
         if rows:
-            await _publish(jetstream, rows)
+            try:
+                await _publish(jetstream, rows)
+            except TimeoutError:
+                await _forget_if_stuck(jetstream, rows[:1])
+                raise
             position = rows[-1]["notification_id"]
             await db.execute("UPDATE relay SET position = %s WHERE name = %s", (position, NAME))
             backoff.reset()
@@ -119,6 +129,16 @@ async def _publish(jetstream: JetStreamContext, rows: Sequence[DictRow]) -> None
     finally:
         for future in pending:
             future.cancel()
+
+
+async def _forget_if_stuck(jetstream: JetStreamContext, one: Sequence[DictRow]) -> None:
+    """A stream whose disk was full takes nothing more, even when there is room again, until nats-server is restarted
+    (2.15). It holds nothing but news: it is deleted, and declared anew when the relay starts over."""
+    try:
+        await _publish(jetstream, one)
+    except TimeoutError:
+        await jetstream.delete_stream(STREAM)
+        logger.warning("the stream took no news, though NATS answers; it is made anew")
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -173,13 +173,12 @@ def nats_restored(stage: Stage) -> None:
 
 
 def nats_disk_full(stage: Stage) -> None:
-    """Nothing can be written for a while. A stream that could not write once takes nothing until a restart."""
+    """Nothing can be written for a while. A stream that could not write once takes nothing more."""
     if stage.servers.nats_disk is None:
         raise Unavailable
     stage.servers.nats_disk.fill()
     time.sleep(HANG_SECONDS)
     stage.servers.nats_disk.make_room()
-    _start_again(stage, stage.nats)
 
 
 def nats_killed_for_good(stage: Stage) -> None:

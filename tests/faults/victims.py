@@ -83,6 +83,7 @@ class Victim:
 def projectors(settings: Mapping[str, object]) -> None:
     """Relay and projectors, as `caravan projectors` runs them."""
     relay.SILENCE = f"{IDLE_SECONDS}s"
+    relay.ACK_SECONDS = 2.0 * IDLE_SECONDS
     nats.ACK_SECONDS = IDLE_SECONDS
     with open_core(Settings.model_validate(settings)) as core:
         asyncio.run(run_projectors(core))
