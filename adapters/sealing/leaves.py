@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -41,13 +42,13 @@ LEAF = {
 """Each key, in the canonical order, and what it says of the row of `stored_events`."""
 
 _FIELDS = ", ".join(f"{expression} AS {key}" for key, expression in LEAF.items())
-_LEAF = f"(SELECT row_to_json(leaf)::text FROM (SELECT {_FIELDS}) AS leaf) AS leaf"  # noqa: S608 - all of it ours
+_ENVELOPE = f"(SELECT row_to_json(leaf)::text FROM (SELECT {_FIELDS}) AS leaf)"  # noqa: S608 - all of it is ours
 _LEAVES = text(
-    f"SELECT notification_id AS position, {_LEAF} FROM stored_events"  # noqa: S608
+    f"SELECT notification_id, {_ENVELOPE} FROM stored_events"  # noqa: S608
     " WHERE notification_id > :after ORDER BY notification_id LIMIT :limit"
 )
 _EVENTS = text(
-    f"SELECT notification_id AS position, {_LEAF}, commitment, state,"  # noqa: S608
+    f"SELECT notification_id, {_ENVELOPE}, commitment, state,"  # noqa: S608
     " (SELECT salt FROM event_salts AS salts WHERE salts.originator_id = stored_events.originator_id"
     " AND salts.originator_version = stored_events.originator_version)"
     " FROM stored_events WHERE notification_id BETWEEN :first AND :last ORDER BY notification_id"
@@ -56,24 +57,32 @@ _EVENTS = text(
 BEGINNING, END = -(2**63), 2**63 - 1
 """Of all positions that a row could claim."""
 
-STREAMED = 2_000
+STREAMED = 500
+"""Events at a time, each with its data."""
 NOTHING = (None, b"", b"{}")
 """What may be left of the data of an event that was erased."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """An event as it is stored: its leaf, and what its data must match."""
+class Leaf(NamedTuple):
+    """An event in the tree."""
 
     position: int
-    leaf: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An event as it is stored: what is hashed of it, and what its data must match."""
+
+    position: int
+    envelope: bytes
     commitment: bytes | None
     state: bytes | None
     salt: bytes | None
 
     @property
-    def hash(self) -> bytes:
-        return leaf_hash(self.leaf)
+    def leaf(self) -> Leaf:
+        return Leaf(self.position, leaf_hash(self.envelope))
 
     @property
     def erased(self) -> bool:
@@ -92,14 +101,14 @@ class Evidence:
         return None
 
 
-def leaves_after(db: Connection, position: int, limit: int) -> list[tuple[int, bytes]]:
-    """The positions and leaf hashes of the next events, in order."""
+def leaves_after(db: Connection, position: int, limit: int) -> list[Leaf]:
+    """Those of the next events, in order."""
     rows = db.execute(_LEAVES, {"after": position, "limit": limit})
-    return [(position, leaf_hash(leaf.encode())) for position, leaf in rows]
+    return [Leaf(position, leaf_hash(envelope.encode())) for position, envelope in rows]
 
 
 def evidence(db: Connection, first: int = BEGINNING, last: int = END) -> Iterator[Evidence]:
     """The events of these positions, in order, streamed."""
     rows = db.execute(_EVENTS, {"first": first, "last": last}, execution_options={"yield_per": STREAMED})
-    for position, leaf, commitment, state, salt in rows:
-        yield Evidence(position, leaf.encode(), commitment, state, salt)
+    for position, envelope, commitment, state, salt in rows:
+        yield Evidence(position, envelope.encode(), commitment, state, salt)

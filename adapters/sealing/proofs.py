@@ -48,14 +48,14 @@ class Proofs:
             index = covering.size - _count(db, position, covering.last_position)
             tiles = Tiles(db)
             _check(tiles, chosen)
-            if tiles.leaves(index, index + 1) != [event.hash]:
+            if tiles.leaves(index, index + 1) != [event.leaf.hash]:
                 raise TreeDamaged(
                     f"the event at {position} is not the one that was sealed, or others before it are not"
                 )
             path = inclusion_proof(index, chosen.size, tiles.node)
         return {
             "format": INCLUSION,
-            "event": json.loads(event.leaf),
+            "event": json.loads(event.envelope),
             **(_data(event) if with_data else {}),
             "leaf_index": index,
             "audit_path": [hash.hex() for hash in path],

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from adapters.backoff import Backoff
 from adapters.event_tables import SEALS
 from adapters.sealing.keys import KeyUnusable, SigningKey, add_to_keyring, read_keyring
-from adapters.sealing.leaves import BEGINNING, leaves_after
+from adapters.sealing.leaves import BEGINNING, Leaf, leaves_after
 from adapters.sealing.merkle import EMPTY_ROOT, root
 from adapters.sealing.seal import Seal, latest_seal
 from adapters.sealing.tiles import Tiles, TreeDamaged
@@ -85,23 +85,23 @@ class Sealer:
             if not db.scalar(select(func.pg_try_advisory_xact_lock(LOCK))):
                 return 0
             last = latest_seal(db)
-            events = leaves_after(db, last.last_position if last else BEGINNING, BATCH)
-            if events:
-                db.execute(insert(SEALS).values(asdict(self._sealed(db, last, events))))
-        return len(events)
+            leaves = leaves_after(db, last.last_position if last else BEGINNING, BATCH)
+            if leaves:
+                db.execute(insert(SEALS).values(asdict(self._sealed(db, last, leaves))))
+        return len(leaves)
 
-    def _sealed(self, db: Connection, last: Seal | None, events: Sequence[tuple[int, bytes]]) -> Seal:
+    def _sealed(self, db: Connection, last: Seal | None, leaves: Sequence[Leaf]) -> Seal:
         key = SigningKey.kept_in(self._key_file)
         add_to_keyring(self._keyring, key.public)
         tiles, before = self._tree(db, last)
-        tiles.append(before, [leaf for _, leaf in events])
-        size = before + len(events)
+        tiles.append(before, [leaf.hash for leaf in leaves])
+        size = before + len(leaves)
         return Seal(
             number=last.number + 1 if last else 1,
             size=size,
             root=root(size, tiles.node),
-            first_position=events[0][0],
-            last_position=events[-1][0],
+            first_position=leaves[0].position,
+            last_position=leaves[-1].position,
             sealed_at=self._clock(),
             previous=last.hash if last else None,
             key_id=key.public.id,

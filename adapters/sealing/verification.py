@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from adapters.event_tables import STORED_EVENTS
 from adapters.sealing.keys import Keyring
-from adapters.sealing.leaves import BEGINNING, END, Evidence, evidence
+from adapters.sealing.leaves import BEGINNING, END, Leaf, evidence
 from adapters.sealing.merkle import CompactRange
 from adapters.sealing.seal import Seal, seal_of, seals
 from adapters.sealing.tail import tail_faults
@@ -78,6 +78,7 @@ class _Walk:
         self._events = evidence(db)
         self._coming = next(self._events, None)
         self._last: Seal | None = None
+        self._wrongs: list[Wrong] = []
 
     def sealed_events(self) -> None:
         """Seal by seal: does it follow the one before, and are its events those that it was made of?"""
@@ -85,12 +86,11 @@ class _Walk:
         for seal in seals(self._db):
             if fault := self._seal_fault(seal):
                 raise Wrong(self._after_last, fault)
-            events = list(self._upto(seal.last_position))
-            longer = tree.extended(event.hash for event in events)
-            wrongs = self._data_faults(events)
+            leaves = list(self._upto(seal.last_position))
+            longer = tree.extended(leaf.hash for leaf in leaves)
             if (longer.size, longer.root) != (seal.size, seal.root):
-                wrongs.append(self._alteration(seal, tree, events))
-            _raise_first(wrongs)
+                self._wrongs.append(self._alteration(seal, tree, leaves))
+            self._raise_first()
             tree, self._last = longer, seal
             self.report.seals, self.report.sealed = seal.number, seal.last_position
         try:
@@ -119,12 +119,9 @@ class _Walk:
     def unsealed_events(self, heard: Told | None) -> None:
         """What is after the last seal."""
         sealed = self._last.last_position if self._last else BEGINNING
-        wrongs = []
-        for event in self._upto(END):
-            self.report.unsealed += 1
-            wrongs += self._data_faults([event])
-        wrongs += tail_faults(self._db, sealed, heard or {})
-        _raise_first(wrongs)
+        self.report.unsealed = sum(1 for _ in self._upto(END))
+        self._wrongs += tail_faults(self._db, sealed, heard or {})
+        self._raise_first()
         self.report.compared = None if heard is None else sum(position > sealed for position in heard)
 
     @property
@@ -132,13 +129,18 @@ class _Walk:
         """The first position after the last seal that is sound."""
         return self._last.last_position + 1 if self._last else self._coming.position if self._coming else 1
 
-    def _upto(self, position: int) -> Iterator[Evidence]:
+    def _upto(self, position: int) -> Iterator[Leaf]:
+        """The next events up to that position; what is wrong with their data is noted on the way."""
         while (event := self._coming) and event.position <= position:
             self._coming = next(self._events, None)
             self.report.events += 1
             if self.report.events % REPORT_EVERY == 0 or self._coming is None:
                 self._on_progress(self.report.events, self._total)
-            yield event
+            if event.fault:
+                self._wrongs.append(Wrong(event.position, event.fault))
+            if event.erased:
+                self.report.erased.append(event.position)
+            yield event.leaf
 
     def _seal_fault(self, seal: Seal) -> str | None:
         """Why it cannot be the next one, if so."""
@@ -149,37 +151,30 @@ class _Walk:
             f"seal {seal.number} does not follow the seal before it" if seal.previous != hash else None
         )
 
-    def _data_faults(self, events: Sequence[Evidence]) -> list[Wrong]:
-        self.report.erased += [event.position for event in events if event.erased]
-        return [Wrong(event.position, fault) for event in events if (fault := event.fault)]
-
-    def _alteration(self, seal: Seal, tree: CompactRange, events: Sequence[Evidence]) -> Wrong:
+    def _alteration(self, seal: Seal, tree: CompactRange, found: Sequence[Leaf]) -> Wrong:
         """Where the events differ from those that were sealed: by the stored hashes, if these are the sealed ones."""
         sealed = Tiles(self._db).leaves(tree.size, seal.size)
         if tree.extended(sealed).root == seal.root:
-            return difference(seal, sealed, events)
-        first = min([seal.first_position, *(event.position for event in events[:1])])
-        span = f"{seal.first_position} to {seal.last_position}"
-        return Wrong(
-            first, f"the events {span} are not those of seal {seal.number}; their stored hashes are changed too"
-        )
+            return difference(seal, sealed, found)
+        first = min([seal.first_position, *(leaf.position for leaf in found[:1])])
+        changed = f"the events up to {seal.last_position} are not those of seal {seal.number}"
+        return Wrong(first, f"one from here on was changed, and the stored hashes with it: {changed}")
+
+    def _raise_first(self) -> None:
+        if self._wrongs:
+            raise min(self._wrongs, key=lambda wrong: wrong.position)
 
 
-def difference(seal: Seal, sealed: Sequence[bytes], events: Sequence[Evidence]) -> Wrong:
+def difference(seal: Seal, sealed: Sequence[bytes], found: Sequence[Leaf]) -> Wrong:
     """The first event that is not the one that was sealed in its place."""
-    found = [event.hash for event in events]
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(sealed, found, strict=False)))
-    missing_from = events[same - 1].position + 1 if same else seal.first_position
+    pairs = zip(sealed, found, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1].hash, pairs))
+    missing_from = found[same - 1].position + 1 if same else seal.first_position
     if same == len(found):
         return Wrong(missing_from, f"an event that was sealed is missing, between here and {seal.last_position}")
-    event = events[same]
-    if same == len(sealed) or found[same + 1 : same + 2] == [sealed[same]]:
-        return Wrong(event.position, "it was added after the events around it were sealed")
-    if found[same] in sealed[same:]:
-        return Wrong(missing_from, f"an event that was sealed is missing, before {event.position}")
-    return Wrong(event.position, "its envelope is not the one that was sealed")
-
-
-def _raise_first(wrongs: Sequence[Wrong]) -> None:
-    if wrongs:
-        raise min(wrongs, key=lambda wrong: wrong.position)
+    position, hash = found[same]
+    if same == len(sealed) or [leaf.hash for leaf in found[same + 1 : same + 2]] == [sealed[same]]:
+        return Wrong(position, "it was added after the events around it were sealed")
+    if hash in sealed[same:]:
+        return Wrong(missing_from, f"an event that was sealed is missing, before {position}")
+    return Wrong(position, "its envelope is not the one that was sealed")

@@ -112,7 +112,7 @@ def _tell(report: Report) -> None:
     heard = "NATS could not be asked about them" if report.compared is None else f"NATS confirms {report.compared}"
     _line("not sealed", f"{report.unsealed} events; {heard}" if report.unsealed else "nothing")
     if report.erased:
-        _line("erased", f"the data of {len(report.erased)} events (--json lists them): compare that with what you erased")
+        _line("erased", f"the data of {len(report.erased)} events, which --json lists: compare that with your records")
     console.print("[green]✓[/] nothing is wrong")
 
 
