@@ -49,7 +49,7 @@ def list_events(
     query |= {"from": after, "limit": limit, "order": "newest" if after is None else "oldest"}
     with plain_errors():
         found = open_api(Settings()).get("/v1/events", **query)["items"]
-    using = [name for name in ("tools", "adapter", "promptrevision") if any(name in event for event in found)]
+    using = [name for name in ("tools", "model", "adapter", "promptrevision") if any(name in event for event in found)]
     show(sorted(found, key=lambda event: event["position"]), as_json, (*COLUMNS, *using))
 
 
@@ -85,6 +85,8 @@ def list_effects(event: Event, limit: int = 50, as_json: AsJson = False) -> None
     show([_step(step) for step in found["items"]], as_json, STEP)
     if found["next"]:
         errors.print("[yellow]there are more; --limit shows up to 200, --json the cursor of the next page[/]")
+    if found["cut"]:
+        errors.print("[yellow]only the nearest ones were looked for; `caravan events --correlation` lists all[/]")
 
 
 def _step(step: Json) -> Json:

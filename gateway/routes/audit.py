@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
 from domain.access import Role
-from domain.errors import NotFound
+from domain.errors import Invalid, NotFound
 from domain.events import ActorKind
 from gateway.auth import needs
 from gateway.bootstrap import Core
@@ -42,9 +42,16 @@ CloudEvent = dict[str, Any]
 READ_MODELS = (audit.PROJECTOR, workflow_runs.PROJECTOR, agent_rosters.PROJECTOR, dpo_annotations.PROJECTOR)
 NAMES = [projector.name for projector in READ_MODELS]
 Audit = Annotated[View, viewing(*READ_MODELS)]
-WhichEvent = Annotated[
-    Annotated[int, Field(ge=1, le=MAX_POSITION)] | UUID, Path(description="An event's position, or its id")
-]
+
+
+def _which(event: Annotated[str, Path(description="Its position, or its id")]) -> int | UUID:
+    try:
+        return int(event) if event.isdecimal() and len(event) <= 18 else UUID(event)
+    except ValueError as error:
+        raise Invalid("an event is named by its position, e.g. 17, or by its id, which is a UUID") from error
+
+
+WhichEvent = Annotated[int | UUID, Depends(_which)]
 
 
 class Step(BaseModel):
