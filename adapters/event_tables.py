@@ -87,6 +87,7 @@ SNAPSHOTS = Table(
     Column("position", BigInteger, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("state", LargeBinary, nullable=False),
+    Column("id_sets", ARRAY(LargeBinary), nullable=False),
     Column("taken_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 """The newest snapshot of each aggregate that has a long history. Derived: whoever deletes them all loses nothing."""

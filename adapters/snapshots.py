@@ -1,13 +1,13 @@
 """Snapshots: long histories as they stood after one of their events, so that nobody replays them from the first.
 
 A snapshot is derived and disposable. It is read only by the very code that would replay the events, and only while the
-event that it was taken after is still there; whatever else is found in the table is ignored. Plain JSON, never pickle.
+event that it was taken after is still there; whatever else is found in the table is ignored. Plain JSON, never pickle,
+but for sets of ids, which lie beside it as they are.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import fields, is_dataclass
@@ -17,7 +17,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate
@@ -25,7 +25,7 @@ from eventsourcing.postgres import PostgresDatastore
 from loguru import logger
 from psycopg import Connection
 from psycopg.rows import DictRow
-from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 import domain
 from adapters import event_json
@@ -34,17 +34,13 @@ from domain.id_set import IdSet
 
 EVENTS_BETWEEN = 200
 """How much a history grows before another snapshot is taken, i.e. the most events that are replayed on top of one."""
-_NEAREST = "SELECT version, position, state FROM snapshots WHERE aggregate_id = %s AND fingerprint = %s"
+_NEAREST = "SELECT version, position, state, id_sets FROM snapshots WHERE aggregate_id = %s AND fingerprint = %s"
 _KEEP = (
-    "INSERT INTO snapshots (aggregate_id, version, position, fingerprint, state) VALUES (%s, %s, %s, %s, %b)"
-    " ON CONFLICT (aggregate_id) DO UPDATE SET version = excluded.version, position = excluded.position,"
-    " fingerprint = excluded.fingerprint, state = excluded.state, taken_at = excluded.taken_at"
+    "INSERT INTO snapshots (aggregate_id, version, position, fingerprint, state, id_sets)"
+    " VALUES (%s, %s, %s, %s, %s, %b) ON CONFLICT (aggregate_id) DO UPDATE SET version = excluded.version,"
+    " position = excluded.position, fingerprint = excluded.fingerprint, state = excluded.state,"
+    " id_sets = excluded.id_sets, taken_at = excluded.taken_at"
 )
-_PACKED_IDS = Annotated[
-    IdSet,
-    PlainValidator(lambda text: IdSet(b64decode(text, validate=True))),
-    PlainSerializer(lambda ids: b64encode(ids.packed).decode(), return_type=str),
-]
 Kind = type[BaseAggregate[UUID]]
 
 
@@ -68,12 +64,12 @@ class Snapshots:
         if row is None:
             return None
         try:
-            aggregate = _restored(kind, id, row["version"], row["state"])
+            aggregate = _restored(kind, id, row["version"], row["state"], row["id_sets"])
         except ValueError as error:
             logger.warning("the snapshot of {} is thrown away, as it cannot be read: {}", id, error)
             connection.execute("DELETE FROM snapshots WHERE aggregate_id = %s", (id,))
             return None
-        return Loaded(aggregate, row["position"], row["version"], len(row["state"]))
+        return Loaded(aggregate, row["position"], row["version"], sum(map(len, [row["state"], *row["id_sets"]])))
 
     def offer(self, loaded: Loaded) -> None:
         """Takes a snapshot where one is due, unless another is being written: then it is due the next time too.
@@ -88,10 +84,11 @@ class Snapshots:
             place = (aggregate.id, aggregate.version, loaded.position, fingerprint(kind))
             self._writer.submit(self._keep, place, kind, _state(aggregate)).add_done_callback(self._written)
 
-    def _keep(self, place: tuple[object, ...], kind: Kind, state: Mapping[str, Any]) -> None:
-        dumped = _model(kind).model_construct(**state).model_dump_json().encode()
+    def _keep(self, place: tuple[object, ...], kind: Kind, state: dict[str, Any]) -> None:
+        id_sets = [state.pop(name).packed for name in _id_sets(kind)]
+        plain = _model(kind).model_construct(**state).model_dump_json().encode()
         with self._datastore.get_connection() as connection:
-            connection.execute(_KEEP, (*place, dumped))
+            connection.execute(_KEEP, (*place, plain, id_sets))
 
     def _written(self, future: Future[None]) -> None:
         self._writing.release()
@@ -110,24 +107,34 @@ def fingerprint(kind: Kind) -> bytes:
 
 
 @cache
-def _model(kind: Kind) -> type[BaseModel]:
-    """What a snapshot of it holds: its fields, and when it began and last changed."""
+def _types(kind: Kind) -> dict[str, Any]:
+    """What of an aggregate is kept: its fields, and when it began and last changed."""
     types = get_type_hints(kind)
-    named: dict[str, Any] = {"created_on": (datetime, ...), "modified_on": (datetime, ...)}
-    for field in fields(kind):  # type: ignore[arg-type]  # the callers have asked is_dataclass
-        type_ = types[field.name]
-        named[field.name] = (_PACKED_IDS if type_ is IdSet else type_, ...)
-    return create_model(kind.__name__, __config__=ConfigDict(extra="forbid"), **named)
+    declared = {field.name: types[field.name] for field in fields(kind)}  # type: ignore[arg-type]  # is_dataclass
+    return {"created_on": datetime, "modified_on": datetime, **declared}
+
+
+@cache
+def _id_sets(kind: Kind) -> Sequence[str]:
+    return [name for name, type in _types(kind).items() if type is IdSet]
+
+
+@cache
+def _model(kind: Kind) -> type[BaseModel]:
+    """All but the sets of ids."""
+    plain: dict[str, Any] = {name: (type, ...) for name, type in _types(kind).items() if type is not IdSet}
+    return create_model(kind.__name__, __config__=ConfigDict(extra="forbid"), **plain)
 
 
 def _state(aggregate: BaseAggregate[UUID]) -> dict[str, Any]:
     """A copy that does not change with the aggregate: what its fields hold is immutable, or copies itself."""
-    return {name: copy(getattr(aggregate, name)) for name in _model(type(aggregate)).model_fields}
+    return {name: copy(getattr(aggregate, name)) for name in _types(type(aggregate))}
 
 
-def _restored(kind: Kind, id: UUID, version: int, state: bytes) -> BaseAggregate[UUID]:
+def _restored(kind: Kind, id: UUID, version: int, state: bytes, id_sets: Sequence[bytes]) -> BaseAggregate[UUID]:
     """Raises ValueError (pydantic's ValidationError is one)."""
     values = dict(_model(kind).model_validate_json(state))
+    values |= zip(_id_sets(kind), map(IdSet, id_sets), strict=True)
     aggregate = kind.__new__(kind)
     aggregate.__base_init__(id, version, values.pop("created_on"))
     vars(aggregate).update(_modified_on=values.pop("modified_on"), **values)

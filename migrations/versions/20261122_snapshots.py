@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.Column("id_sets", sa.ARRAY(sa.LargeBinary()), nullable=False),
         sa.Column("taken_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("aggregate_id"),
     )

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from gateway.running import collect_rarely
-from tests.bench import append, project_live, project_rebuild, read_decode
+from tests.bench import append, load_run, project_live, project_rebuild, read_decode
 from tests.bench.results import Result
 
 OUTPUT = Path(".bench/latest.json")
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
     "project_live": lambda database: project_live.run(database(), database()),
     "project_rebuild": lambda database: project_rebuild.run(database()),
     "read_decode": lambda database: read_decode.run(database(), database()),
+    "load_run": lambda database: load_run.run(database(), database()),
 }
 
 

@@ -11,7 +11,7 @@ from eventsourcing.persistence import JSONTranscoder, Transcoder, Transcoding
 from psycopg.conninfo import conninfo_to_dict
 
 from domain.model_call import Message, ModelCall, Usage
-from domain.workflow import Step
+from domain.workflow import Step, Task
 
 
 def environment(url: str) -> dict[str, str]:
@@ -35,7 +35,7 @@ class StepLog(Application[UUID]):
     def register_transcodings(self, transcoder: Transcoder) -> None:
         super().register_transcodings(transcoder)
         assert isinstance(transcoder, JSONTranscoder)
-        for type in (Step, ModelCall, Message, Usage):
+        for type in (Task, Step, ModelCall, Message, Usage):
             transcoder.register(ValueAsDict(type))
 
 
