@@ -213,7 +213,7 @@ def viewing(*projectors: Projector) -> params.Depends:
 
 
 def position_of(cursor: str) -> int:
-    """What a list in the order of the log takes as `cursor`. Raises Invalid for one that is none of ours."""
+    """The position in the `cursor` of a list in the log's order. Raises Invalid for one that is none of ours."""
     if not cursor.isdecimal() or len(cursor) > 18:
         raise Invalid("the cursor is none of ours; leave it out to start with the first page")
     return int(cursor)

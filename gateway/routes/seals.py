@@ -8,10 +8,9 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.access import Role
-from domain.errors import Invalid
 from gateway.auth import needs
 from gateway.errors import responses
-from gateway.requests import MAX_POSITION, CoreOf, Cursor, Limit
+from gateway.requests import MAX_POSITION, CoreOf, Cursor, Limit, position_of
 from gateway.shapes import PageOf
 
 router = APIRouter(tags=["audit"], dependencies=needs(Role.VIEWER))
@@ -62,7 +61,7 @@ class InclusionProof(BaseModel):
 @router.get("/v1/seals")
 def list_seals(core: CoreOf, cursor: Cursor = None, limit: Limit = 50) -> PageOf[SealEntry]:
     """Every seal, the newest first."""
-    found = core.seals.page(_number(cursor), limit + 1)
+    found = core.seals.page(None if cursor is None else position_of(cursor), limit + 1)
     items = [SealEntry.model_validate(seal) for seal in found[:limit]]
     more = str(items[-1].number) if len(found) > limit else None
     return PageOf[SealEntry](items=items, next=more, position=core.seals.standing().sealed)
@@ -90,11 +89,3 @@ def prove_event(
 ) -> InclusionProof:
     """Proves that the event was there, as it is, when the log was sealed. 409 for one that is not sealed yet."""
     return InclusionProof.model_validate(core.proofs.of_event(position, seal, data))
-
-
-def _number(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not cursor.isdecimal() or len(cursor) > 18:
-        raise Invalid("the cursor is none of ours; leave it out to start with the first page")
-    return int(cursor)
