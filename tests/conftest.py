@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Protocol
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.schema import upgrade
 from tests.external_postgres import ExternalPostgres
 from tests.requirements import needs_external_postgres
 
@@ -27,9 +30,16 @@ def servers_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+class HastyPostgres(EmbeddedPostgres):
+    """Does not wait for the disk, which would matter in a power cut alone."""
+
+    def _options(self) -> dict[str, str]:
+        return super()._options() | {"fsync": "off"}
+
+
 @pytest.fixture(scope="session")
 def embedded_postgres(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(servers_folder / "postgres", servers_folder / "logs" / "postgres.log") as server:
+    with HastyPostgres(servers_folder / "postgres", servers_folder / "logs" / "postgres.log") as server:
         yield server
     shutil.rmtree(server.cluster.folder)
 
@@ -40,11 +50,25 @@ def postgres(embedded_postgres: EmbeddedPostgres) -> str:
     return embedded_postgres.url()
 
 
+@pytest.fixture(scope="session")
+def template(embedded_postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The name of a database with our tables, for `new_database` to copy: that is quicker than to migrate each one."""
+    with migrated_database(embedded_postgres) as name:
+        yield name
+
+
 @pytest.fixture
-def database(embedded_postgres: EmbeddedPostgres) -> Iterator[str]:
-    """The `postgresql://` URL of an empty database of the test's own."""
-    with empty_database(embedded_postgres.url()) as name:
-        yield embedded_postgres.url(name)
+def database(embedded_postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """The `postgresql://` URL of a database of the test's own, with our tables and nothing in them."""
+    with new_database(embedded_postgres, template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(embedded_postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The same without our tables."""
+    with new_database(embedded_postgres) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -54,21 +78,49 @@ def external_postgres(servers_folder: Path) -> Iterator[ExternalPostgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def external_template(external_postgres: ExternalPostgres) -> Iterator[str]:
+    """As `template`, there."""
+    with migrated_database(external_postgres) as name:
+        yield name
+
+
 @pytest.fixture
-def external_database(external_postgres: ExternalPostgres) -> Iterator[str]:
-    """The `postgresql://` URL of an empty database of the test's own, outside of Caravan's care."""
-    with empty_database(external_postgres.url()) as name:
-        yield external_postgres.url(name)
+def external_database(external_postgres: ExternalPostgres, external_template: str) -> Iterator[str]:
+    """As `database`, outside of Caravan's care."""
+    with new_database(external_postgres, external_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_external_database(external_postgres: ExternalPostgres) -> Iterator[str]:
+    """The same without our tables."""
+    with new_database(external_postgres) as url:
+        yield url
+
+
+class Server(Protocol):
+    """A PostgreSQL that runs."""
+
+    def url(self, database: str = ..., /) -> str: ...
 
 
 @contextmanager
-def empty_database(server: str) -> Iterator[str]:
-    """Its name, on that server."""
+def new_database(server: Server, template: str = "template1") -> Iterator[str]:
+    """The URL of a copy of that database, to which nobody may be connected."""
     name = f"test_{uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield name
+    with psycopg.connect(server.url(), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        yield server.url(name)
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def migrated_database(server: Server) -> Iterator[str]:
+    """The name of a database with our tables."""
+    with new_database(server) as url:
+        upgrade(url)
+        yield conninfo_to_dict(url)["dbname"]
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,9 @@ class ExternalPostgres:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         data = str(self._folder / "data")
         with self._log.open("ab") as log:
-            self._run(log, "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", data).wait()
+            self._run(log, "initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", data).wait()
             listen = ("-clisten_addresses=127.0.0.1", f"-cport={self.port}", f"-cunix_socket_directories={data}")
-            self._server = self._run(log, "postgres", "-D", data, *listen)
+            self._server = self._run(log, "postgres", "-D", data, "-cfsync=off", *listen)
         self._wait_until_ready()
         return self
 

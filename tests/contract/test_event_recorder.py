@@ -9,17 +9,15 @@ import pytest
 from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.tests import persistence
 
-from adapters import schema
 from adapters.event_recorder import EnvelopeFactory, EnvelopeProcessRecorder, EnvelopeRecorder, open_factory
 
 
 class Factory:
-    """A migrated database, and the factory for it."""
+    """The factory for a database of the test's own."""
 
     factory: EnvelopeFactory
 
     def on(self, url: str) -> Iterator[None]:
-        schema.upgrade(url)
         with closing(open_factory(url)) as self.factory:
             yield
 

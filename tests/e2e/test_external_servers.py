@@ -15,10 +15,10 @@ from tests.living_caravan import living_caravan
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def test_a_run_is_played_on_another_postgres_and_another_nats(external_database: str, tmp_path: Path) -> None:
+def test_a_run_is_played_on_another_postgres_and_another_nats(empty_external_database: str, tmp_path: Path) -> None:
     with (
         EmbeddedNats(tmp_path / "nats", tmp_path / "nats.log") as nats,
-        living_caravan(DATABASE_URL=external_database, NATS_URL=nats.url) as caravan,
+        living_caravan(DATABASE_URL=empty_external_database, NATS_URL=nats.url) as caravan,
     ):
         assert not {"postgres", "nats"} & {child.name for child in caravan.processes().children}
 
@@ -33,7 +33,7 @@ def test_a_run_is_played_on_another_postgres_and_another_nats(external_database:
 
         health: dict[str, Any] = api.get("/health").json()
         assert {check["name"]: check["state"] for check in health["checks"]}["nats"] == "ok"
-        with psycopg.connect(external_database) as db:
+        with psycopg.connect(empty_external_database) as db:
             (version,) = db.execute("SHOW server_version_num").fetchone() or ()
             (steps,) = db.execute("SELECT count(*) FROM interaction_logs WHERE run_id = %s", [run]).fetchone() or ()
     assert int(version) < 180000, "the embedded one is 18"

@@ -22,7 +22,6 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from adapters import schema
 from adapters.event_json import PlainJsonMapper
 from adapters.event_recorder import POOL, EnvelopeRecorder, UnsafePositions
 from adapters.event_store import PostgresEventStore, utc_now
@@ -40,13 +39,13 @@ from tests.external_postgres import ExternalPostgres
 from tests.fakes import BASE_MODELS, KINDS, JsonRoster, an_envelope
 
 PROPOSE = ProposePreference(a_pair())
+WAITS_FOR_THE_LOCK = "SELECT 1 FROM pg_locks WHERE relation = 'stored_events'::regclass AND NOT granted"
 
 
 @pytest.fixture(params=["embedded", "external"])
 def migrated(request: pytest.FixtureRequest) -> str:
     """The URL of a database with our tables, on either server."""
     url: str = request.getfixturevalue({"embedded": "database", "external": "external_database"}[request.param])
-    schema.upgrade(url)
     return url
 
 
@@ -155,8 +154,12 @@ def test_of_saves_that_are_committed_together_those_that_conflict_fail_alone(
     others = [a_preference(f"{n}") for n in range(8)]
     with psycopg.connect(migrated) as holder, ThreadPoolExecutor(12) as threads:
         holder.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")  # meanwhile they all arrive
-        saves = [threads.submit(store.session(an_envelope()).save, one) for one in (*contended, *others)]
-        while store.recorder.waiting < len(saves) - 1:
+        first, *rest = (*contended, *others)
+        saves = [threads.submit(store.session(an_envelope()).save, first)]
+        while not holder.execute(WAITS_FOR_THE_LOCK).fetchone():
+            time.sleep(0.01)
+        saves += [threads.submit(store.session(an_envelope()).save, one) for one in rest]
+        while store.recorder.waiting < len(rest):
             time.sleep(0.01)
         holder.commit()
         errors = [save.exception() for save in saves]
@@ -286,7 +289,6 @@ def test_a_reply_lost_at_commit_leaves_one_effect(
     external_postgres: ExternalPostgres, external_database: str, command_id: UUID | None
 ) -> None:
     """The library sends the save again and meets its own events: a conflict, but for the command's id."""
-    schema.upgrade(external_database)
     with CutAtCommit(external_postgres.port) as proxy:
         through_proxy = external_database.replace(f":{external_postgres.port}/", f":{proxy.port}/")
         with closing(PostgresEventStore(through_proxy)) as store:

@@ -26,7 +26,7 @@ from projections import ALL, checkpoints
 from projections.engine import catch_up
 from projections.rebuild import rebuild
 from tests import story
-from tests.conftest import empty_database
+from tests.conftest import new_database
 from tests.histories import FOLDER, files, load, save, schema_of
 from tests.kept import NoHistory, altered
 
@@ -56,8 +56,7 @@ def query(url: str, statement: LiteralString) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module", params=files(), ids=lambda file: file.name.removesuffix(".sql.gz"))
 def history(request: pytest.FixtureRequest, embedded_postgres: EmbeddedPostgres) -> Iterator[History]:
-    with empty_database(embedded_postgres.url()) as name:
-        url = embedded_postgres.url(name)
+    with new_database(embedded_postgres) as url:
         load(request.param, url)
         before = query(url, ROWS)
         upgrade(url)
@@ -69,7 +68,6 @@ def history(request: pytest.FixtureRequest, embedded_postgres: EmbeddedPostgres)
 
 
 def test_its_schema_becomes_that_of_a_new_database(history: History, database: str):
-    upgrade(database)
     assert schema_of(history.url) == schema_of(database)
     check(history.url)
 
@@ -142,17 +140,14 @@ def test_new_events_come_after_the_old_ones(history: History):
     assert history.store.session(story.ENVELOPE).save(story.completed_run()).position > head
 
 
-def test_what_is_saved_comes_back_row_by_row(database: str, tmp_path: Path, embedded_postgres: EmbeddedPostgres):
-    upgrade(database)
+def test_what_is_saved_comes_back_row_by_row(database: str, empty_database: str, tmp_path: Path):
     store = PostgresEventStore(database)
     store.session(story.ENVELOPE).save(*story.preferences())
     store.close()
     save(database, tmp_path / "now.sql.gz")
-    with empty_database(embedded_postgres.url()) as name:
-        copy = embedded_postgres.url(name)
-        load(tmp_path / "now.sql.gz", copy)
-        assert query(copy, ROWS) == query(database, ROWS) != []
-        assert schema_of(copy) == schema_of(database)
+    load(tmp_path / "now.sql.gz", empty_database)
+    assert query(empty_database, ROWS) == query(database, ROWS) != []
+    assert schema_of(empty_database) == schema_of(database)
     with pytest.raises(FileExistsError):
         save(database, tmp_path / "now.sql.gz")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from sqlalchemy import create_engine, inspect
 
 from adapters.event_store import PostgresEventStore
@@ -12,6 +13,12 @@ from adapters.schema import check, downgrade, upgrade
 from projections import ALL, workflow_runs
 from projections.engine import catch_up
 from tests import story
+
+
+@pytest.fixture
+def database(empty_database: str) -> str:
+    """Which they migrate themselves."""
+    return empty_database
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine
 
-from adapters import schema
 from adapters.artifacts import DatasetFolder
 from adapters.event_store import PostgresEventStore
 from adapters.policy_checkpoints import PolicyCheckpoints
@@ -28,7 +27,6 @@ from tests.fakes import BASE_MODELS, KINDS, JsonRoster, an_envelope
 
 @pytest.fixture
 def engine(database: str) -> Iterator[Engine]:
-    schema.upgrade(database)
     engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
     yield engine
     engine.dispose()

@@ -9,14 +9,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from adapters import schema
 from adapters.presence import Presence
 from tests.integration.processes import eventually
 
 
 @pytest.fixture
 def engine(database: str) -> Iterator[Engine]:
-    schema.upgrade(database)
     engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
     yield engine
     engine.dispose()

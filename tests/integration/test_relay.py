@@ -22,7 +22,6 @@ from adapters.embedded.nats_server import EmbeddedNats
 from adapters.event_store import PostgresEventStore
 from adapters.nats import News, NewsDesk
 from adapters.relay import Relay, published
-from adapters.schema import upgrade
 from domain.workflow import Task, Workflow
 from tests import story
 from tests.integration.processes import kill_9
@@ -30,7 +29,6 @@ from tests.integration.processes import kill_9
 
 @pytest.fixture
 def store(database: str) -> Iterator[PostgresEventStore]:
-    upgrade(database)
     store = PostgresEventStore(database)
     yield store
     store.close()

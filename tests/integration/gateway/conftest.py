@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
-from psycopg import sql
 
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.schema import upgrade
 from domain.access import Role
 from domain.events import ActorKind
 from gateway.app import create_app
@@ -22,6 +18,7 @@ from gateway.settings import Settings
 from projections import ALL
 from projections.engine import catch_up
 from tests import story
+from tests.conftest import new_database
 
 AGENTS = Path("configs/agents.yaml").read_text()
 
@@ -53,26 +50,6 @@ class Gateway:
         self.catch_up()
 
 
-@pytest.fixture(scope="session")
-def migrated(embedded_postgres: EmbeddedPostgres) -> str:
-    """The name of an upgraded database to be copied, which is quicker than to upgrade one for each test."""
-    name = f"template_{uuid4().hex}"
-    with psycopg.connect(embedded_postgres.url(), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    upgrade(embedded_postgres.url(name))
-    return name
-
-
-@contextmanager
-def copied(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """The URL of a copy of that database."""
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgres.url(), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        yield postgres.url(name)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 @contextmanager
 def opened(database_url: str, folder: Path) -> Iterator[Gateway]:
     """A gateway on that database, with its files in that folder. NATS and the model server are away."""
@@ -91,8 +68,8 @@ def opened(database_url: str, folder: Path) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def gateway(embedded_postgres: EmbeddedPostgres, migrated: str, tmp_path: Path) -> Iterator[Gateway]:
-    with copied(embedded_postgres, migrated) as url, opened(url, tmp_path) as gateway:
+def gateway(database: str, tmp_path: Path) -> Iterator[Gateway]:
+    with opened(database, tmp_path) as gateway:
         yield gateway
 
 
@@ -105,9 +82,9 @@ def told(gateway: Gateway) -> Gateway:
 
 @pytest.fixture(scope="module")
 def library(
-    embedded_postgres: EmbeddedPostgres, migrated: str, tmp_path_factory: pytest.TempPathFactory
+    embedded_postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     """A gateway after the whole story that all tests of a module share: only to be read."""
-    with copied(embedded_postgres, migrated) as url, opened(url, tmp_path_factory.mktemp("library")) as gateway:
+    with new_database(embedded_postgres, template) as url, opened(url, tmp_path_factory.mktemp("library")) as gateway:
         gateway.tell()
         yield gateway

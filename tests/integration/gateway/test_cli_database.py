@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from adapters.embedded.postgres import EmbeddedPostgres
 from domain.access import Role
 from domain.events import ActorKind
 from gateway.cli import app
 from gateway.cli.tokens import first_admin_token, opened
-from tests.integration.gateway.conftest import copied
 
 
 @pytest.fixture
-def own_database(
-    embedded_postgres: EmbeddedPostgres, migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def own_database(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's database, without any token."""
-    with copied(embedded_postgres, migrated) as url:
-        monkeypatch.setenv("CARAVAN_HOME", str(tmp_path))
-        monkeypatch.setenv("DATABASE_URL", url)
-        yield
+    monkeypatch.setenv("CARAVAN_HOME", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", database)
 
 
 def said(*words: str) -> tuple[int, str]:
@@ -63,10 +56,10 @@ def test_a_database_that_is_away_is_told_in_a_sentence(tmp_path: Path, monkeypat
 
 
 def test_a_database_without_our_tables_is_told_in_a_sentence(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CARAVAN_HOME", str(tmp_path))
-    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("DATABASE_URL", empty_database)
     code, output = said("tokens", "list")
     assert code == 1
     assert "`caravan migrate` makes them" in output
