@@ -129,7 +129,7 @@ def _position(recorded: Recorded) -> int:
     return recorded.position
 
 
-PROJECTOR = Projector(TABLE, tuple(EVENT_TYPES), _position, fold)
+PROJECTOR = Projector(TABLE, tuple(EVENT_TYPES), _position, fold, inserts_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def circumstances(db: Connection, positions: Collection[int]) -> dict[int, Row]:
     )
     found = every(db, query)
     changes = agent_rosters.prompt_changes(db, {row["agent"] for row in found if row["agent"]})
-    return {row.pop("position"): row | {"prompt_revision": _prompt_revision(row, changes)} for row in found}
+    return {row["position"]: row | {"prompt_revision": _prompt_revision(row, changes)} for row in found}
 
 
 def planned_for_these_values(db: Connection) -> None:

@@ -117,7 +117,7 @@ def test_a_step_tells_the_roster_of_its_run_and_the_revision_that_last_changed_i
     steps = [recorded.position for recorded in told.read(topics=("workflow.step_recorded",))]
     with projected.connect() as db:
         known = audit.circumstances(db, [1, *steps])
-    assert known[1] == dict.fromkeys(known[1])
+    assert {name for name, value in known[1].items() if value is not None} == {"position"}
     assert [known[step]["agent"] for step in steps] == ["ada", "bob", "ada"]
     assert [known[step]["roster_revision"] for step in steps] == [2, 2, 2]
     assert [known[step]["prompt_revision"] for step in steps] == [1, 2, 1]
