@@ -99,8 +99,10 @@ def _check(tiles: Tiles, seal: Seal) -> None:
 
 
 def _data(event: Evidence) -> dict[str, str | None]:
-    """What was committed to: the data's exact text, and the salt. Both None where they were erased."""
-    return {
-        "data": None if event.state is None or event.erased else event.state.decode(),
-        "salt": event.salt.hex() if event.salt is not None else None,
-    }
+    """What was committed to: the data's exact text, and the salt. Both None where they were erased; the data too where
+    it is no text, as only a bare event's can be."""
+    salt = event.salt.hex() if event.salt is not None else None
+    try:
+        return {"data": None if event.state is None or event.erased else event.state.decode(), "salt": salt}
+    except UnicodeDecodeError:
+        return {"data": None, "salt": salt}

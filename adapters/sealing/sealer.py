@@ -11,9 +11,8 @@ in the database where to go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 from loguru import logger
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.backoff import Backoff
+from adapters.event_store import utc_now
 from adapters.event_tables import SEALS
 from adapters.sealing.keys import KeyUnusable, SigningKey, add_to_keyring, read_keyring
 from adapters.sealing.leaves import BEGINNING, Leaf, leaves_after
@@ -28,6 +28,7 @@ from adapters.sealing.merkle import EMPTY_ROOT, root
 from adapters.sealing.seal import Seal, latest_seal
 from adapters.sealing.tiles import Tiles, TreeDamaged
 from adapters.stopping import pause
+from domain.ports import Clock
 
 LOCK = 0x63617261_7365616C  # "caraseal"
 BATCH = 5_000
@@ -46,7 +47,7 @@ class Sealer:
         key_file: Path,
         keyring: Path,
         seconds: float = 2.0,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
     ) -> None:
         self._engine = engine
         self._key_file = key_file
@@ -56,7 +57,7 @@ class Sealer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, and once more then. What goes wrong here is tried again, and stops nobody else."""
-        backoff = Backoff(first=self._seconds, ceiling=60.0)
+        backoff = Backoff(first=self._seconds, ceiling=30.0)
         stopping = False
         while not stopping:
             stopping = stop.is_set()

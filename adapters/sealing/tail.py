@@ -23,6 +23,7 @@ STREAMED = 1_000
 def tail_faults(db: Connection, after: int, heard: Told) -> Iterator[Wrong]:
     """Whatever is wrong with the events after that position, in no order, given what NATS heard of them."""
     missing = {position for position in heard if position > after}
+    first, last = min(heard, default=after), max(heard, default=after)
     query = select(STORED_EVENTS).where(STORED_EVENTS.c.notification_id > after)
     for row in db.execute(query, execution_options={"yield_per": STREAMED}).mappings():
         position = row["notification_id"]
@@ -31,7 +32,7 @@ def tail_faults(db: Connection, after: int, heard: Told) -> Iterator[Wrong]:
         if row["event_id"] not in (None, derived):
             yield Wrong(position, "its id is not that of its place in its aggregate")
         if position not in heard:
-            if heard and min(heard) < position < max(heard):
+            if first < position < last:
                 yield Wrong(position, "NATS was told of events before and after it, but not of it: it was added")
         elif heard[position] != json.loads(encoded(told(dict(row)))):
             yield Wrong(position, "it is not the event that NATS was told of")

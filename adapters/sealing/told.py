@@ -19,7 +19,7 @@ Told = dict[int, dict[str, Any]]
 
 
 async def told_after(nats_url: str, position: int) -> Told | None:
-    """The events after that position that are in the stream; None where NATS cannot be asked."""
+    """The stream's events after that position, as it last heard of them; None where NATS cannot be asked."""
     found: Told = {}
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -31,9 +31,9 @@ async def told_after(nats_url: str, position: int) -> Told | None:
                 event = json.loads((await stream.get_msg(STREAM, number)).data or b"{}")
                 if event["position"] <= position:
                     break
-                found[event["position"]] = event
+                found.setdefault(event["position"], event)
         finally:
             await client.close()
-    except (NatsError, OSError, TimeoutError, KeyError, ValueError):
+    except (NatsError, OSError, TimeoutError, KeyError, TypeError, ValueError):
         return None
     return found

@@ -136,8 +136,8 @@ class _Walk:
             self.report.events += 1
             if self.report.events % REPORT_EVERY == 0 or self._coming is None:
                 self._on_progress(self.report.events, self._total)
-            if event.fault:
-                self._wrongs.append(Wrong(event.position, event.fault))
+            if fault := event.fault:
+                self._wrongs.append(Wrong(event.position, fault))
             if event.erased:
                 self.report.erased.append(event.position)
             yield event.leaf

@@ -105,8 +105,8 @@ def _tell(report: Report) -> None:
     if report.problem:
         complain(f"position {report.position}: {report.problem}")
     console.print(f"{report.events} events read", highlight=False)
-    _line("sealed", f"up to {report.sealed}, by {report.seals} seals" if report.seals else "nothing")
-    _line("anchored", f"up to {report.anchored}, by {report.anchors} anchors" if report.anchors else "nothing")
+    _line("sealed", f"up to {report.sealed} (seals: {report.seals})" if report.seals else "nothing")
+    _line("anchored", f"up to {report.anchored} (anchors: {report.anchors})" if report.anchors else "nothing")
     if report.problem:
         return
     heard = "NATS could not be asked about them" if report.compared is None else f"NATS confirms {report.compared}"
