@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
@@ -101,9 +102,13 @@ def roots_from_consistency(first: int, second: int, root: bytes, path: "list[byt
 def check_signature(seal: "dict[str, Any]", pems: bytes) -> None:
     """Raises Wrong unless one of the keys signed the seal."""
     statement = canonical({name: value for name, value in seal.items() if name != "signature"})
+    signature = bytes.fromhex(seal["signature"])
     for pem in PEM.findall(pems):
+        key = load_pem_public_key(pem)
+        if not isinstance(key, Ed25519PublicKey):
+            continue
         try:
-            load_pem_public_key(pem).verify(bytes.fromhex(seal["signature"]), statement)  # type: ignore[call-arg, union-attr]
+            key.verify(signature, statement)
         except InvalidSignature:
             continue
         return
@@ -167,7 +172,7 @@ def main(arguments: "list[str]") -> int:
         sys.stdout.write(f"WRONG: {error}\n")
         return 1
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        sys.stdout.write(f"WRONG: this is no whole proof, or no Ed25519 key: {error!r}\n")
+        sys.stdout.write(f"WRONG: this is no whole proof, or that is no public key: {error!r}\n")
         return 1
     sys.stdout.write(f"PROVEN: {said}\n")
     return 0
