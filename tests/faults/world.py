@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from commands.roster import ReviseRoster
 from domain.events import Actor, ActorKind, Envelope, Recorded
 from domain.ports import Execute
 from domain.preference import Preference
+from domain.ranking import Ballot, ranked_pairs
 from domain.workflow import Workflow
 from gateway.bootstrap import open_engine
 from projections import ALL
@@ -73,12 +75,11 @@ class World:
         run = next(iter(self._unfinished()), None)
         if run is None:
             return
-        store, agents, execute = self.clients.store, ScriptedAgents(), self._execute()
-        mortal = execute if commands is None else Mortal(execute, commands, in_time=self.chance.random() < 0.5)
+        store, agents = self.clients.store, ScriptedAgents()
         before = self._steps(run)
         worker = RunWorkflow(
             log=store,
-            execute=mortal,
+            execute=self._execute(commands),
             kinds=KINDS,
             agents=agents,
             rosters=RosterRevisions(store),
@@ -94,9 +95,9 @@ class World:
         if commands is None and len(agents.calls) != self._steps(run) - before:
             self._complaints.append(f"run {run}: models were called for what was recorded, or their answers were lost")
 
-    def propose_pairs(self, dying_at: int | None = None) -> None:
-        """The policy goes on from its checkpoint to the head, or dies at that statement."""
-        policy = ProposePairs(self.clients.store, self._execute(), BradleyTerry(), WORKER).policy
+    def propose_pairs(self, commands: int | None = None, dying_at: int | None = None) -> None:
+        """The policy goes on to the head; or dies after that many commands, or at that statement."""
+        policy = ProposePairs(self.clients.store, self._execute(commands), BradleyTerry(), WORKER).policy
         runner = PolicyRunner(policy, self.clients.store, self._policies, delays=())
         with suppress(Crash), self._dying(dying_at):
             asyncio.run(_in_silence(runner._catch_up(asyncio.Event())))
@@ -155,9 +156,10 @@ class World:
 
     # --- parts
 
-    def _execute(self) -> Execute:
+    def _execute(self, commands: int | None = None) -> Execute:
         store = self.clients.store
-        return CommandBus(HANDLERS, store.session, store).execute
+        execute = CommandBus(HANDLERS, store.session, store).execute
+        return execute if commands is None else Mortal(execute, commands, in_time=self.chance.random() < 0.5)
 
     def _unfinished(self) -> Sequence[UUID]:
         events = [recorded.event for recorded in self.clients.store.read()]
@@ -196,16 +198,25 @@ async def _in_silence(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _pair_violations(events: Sequence[Recorded]) -> Iterator[str]:
-    """The policy proposes each pair of a completed run once, however often it hears of the run."""
-    completed = {each.event.originator_id for each in events if isinstance(each.event, Workflow.Completed)}
-    proposed: dict[UUID | None, list[frozenset[UUID | None]]] = {}
+    """The policy proposes each pair of a completed run once, and of no other run any."""
+    completed: set[UUID] = set()
+    ballots: dict[UUID, list[Ballot]] = defaultdict(list)
+    proposed: dict[UUID | None, list[frozenset[UUID | None]]] = defaultdict(list)
     for recorded in events:
         match recorded.event:
+            case Workflow.BallotCast(originator_id=run, ballot=ballot):
+                ballots[run].append(ballot)
+            case Workflow.Completed(originator_id=run):
+                completed.add(run)
             case Preference.Proposed(pair=pair, lineage=lineage) if lineage:
-                proposed.setdefault(lineage.run, []).append(frozenset({pair.chosen.step, pair.rejected.step}))
-    for run in completed:
-        pairs = proposed.pop(run, [])
-        if not pairs or len(set(pairs)) < len(pairs):
-            yield f"of run {run} {len(pairs)} pairs are proposed, {len(set(pairs))} of them different"
-    for run in proposed:
-        yield f"pairs are proposed of run {run}, which is not completed"
+                proposed[lineage.run].append(frozenset({pair.chosen.step, pair.rejected.step}))
+    for run in {*completed, *proposed}:
+        expected = _expected_pairs(ballots[run]) if run in completed else []
+        if Counter(proposed[run]) != Counter(expected):
+            yield f"of run {run} {len(proposed[run])} pairs are proposed; its ballots make {len(expected)} pairs"
+
+
+def _expected_pairs(ballots: Sequence[Ballot]) -> list[frozenset[UUID]]:
+    return [
+        frozenset({pair.chosen, pair.rejected}) for pair in ranked_pairs(BradleyTerry().strengths(ballots), ballots)
+    ]
