@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text, update
 from adapters import schema
 from adapters.event_store import PostgresEventStore
 from domain.errors import Invalid
-from projections import ALL, dpo_annotations, workflow_runs
+from projections import ALL, dpo_annotations, interaction_log, workflow_runs
 from projections import rebuild as rebuilding
 from projections.as_of import build_as_of
 from projections.engine import catch_up
@@ -73,6 +73,19 @@ def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(engine: Engine, tol
     rebuild(engine, told, projector, lambda done, total: reached.append(done), batch=2)
     assert reached[0] > 4
     assert rows(engine, projector) == folded(told, projector)
+
+
+def test_a_rebuild_that_was_interrupted_with_all_rows_there_still_makes_every_index(
+    engine: Engine, told: PostgresEventStore, database: str
+):
+    def interrupt(done: int, total: int) -> None:
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(engine, told, interaction_log.PROJECTOR, interrupt)
+    rebuild(engine, told, interaction_log.PROJECTOR)
+    schema.check(database)
 
 
 def test_a_rebuild_by_other_code_begins_anew(engine: Engine, told: PostgresEventStore, monkeypatch: pytest.MonkeyPatch):
