@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from adapters.embedded.errors import EmbeddedError
 from gateway.settings import Settings
@@ -55,6 +56,12 @@ def test_the_process_alone_that_seals_learns_where_the_seals_key_is() -> None:
     assert environment(sealing, "projectors", {}).keys() >= SEALING
     for name in ("migrate", "gateway", "worker", "trainer", "model-server", "prepare-model", "ui"):
         assert environment(sealing, name, {}).keys().isdisjoint(SEALING)
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://notary.example", "notary.example"])
+def test_seals_are_sent_to_web_addresses_alone(address: str) -> None:
+    with pytest.raises(ValidationError, match="anchor_webhook"):
+        Settings(anchor_webhook=address)
 
 
 def test_every_process_is_told_its_settings() -> None:
