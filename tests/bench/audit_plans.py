@@ -226,7 +226,7 @@ def _sizes(db: Connection) -> Iterator[str]:
 
 def _price(db: Connection, events: int) -> Iterator[str]:
     """What each index costs a writer, at that size."""
-    yield "| rows added a second, by one statement to an unlogged table | |"
+    yield "| rows added a second, by one statement to an unlogged table, once it is warm | |"
     yield "|---|--:|"
     _rate(db, events, set())
     yield f"| with all indexes | {_rate(db, events, set()):,.0f} |"
