@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,11 @@ from sqlalchemy import Engine
 
 from adapters.event_store import PostgresEventStore
 from adapters.relay import published
+from adapters.sealing.anchors import read_anchors
+from adapters.sealing.book import SealBook
+from adapters.sealing.keys import read_keyring
+from adapters.sealing.told import told_after
+from adapters.sealing.verification import verify
 from domain.events import Recorded
 from gateway.bootstrap import open_engine
 from projections.status import status
@@ -50,6 +56,7 @@ def examine(stage: Stage) -> Findings:
             *invariants.reading_violations(stage.witness.seen, [each.position for each in events]),
             *invariants.standing_violations(engine, events[-1].position),
             *invariants.rebuild_violations(engine, store),
+            *_tampered(stage, engine),
             *(f"{victim.name} ended by itself" for victim in stage.victims.values() if victim.died_by_itself),
         ]
     return Findings(violations, catch_up, len(events), len(acknowledged))
@@ -91,6 +98,17 @@ def _behind(stage: Stage, engine: Engine) -> Iterator[str]:
     for name, place in places.items():
         if not _in_time(lambda place=place: place() >= head):
             yield f"{name} stands at {place()}, the log at {head}, after {CATCH_UP_SECONDS:.0f} s"
+
+
+def _tampered(stage: Stage, engine: Engine) -> Iterator[str]:
+    """What `caravan audit verify` would say, once all is sealed."""
+    settings, book = stage.settings(stage.database_url), SealBook(engine)
+    if not _in_time(lambda: book.standing().sealed >= book.standing().head):
+        yield f"the log is sealed up to {book.standing().sealed}, and goes up to {book.standing().head}"
+    heard = asyncio.run(told_after(stage.nats.url, 0))
+    report = verify(engine, read_keyring(settings.seal_keyring), read_anchors(settings.anchors), heard)
+    if report.problem:
+        yield f"the audit finds at {report.position}: {report.problem}"
 
 
 def _in_time(condition: Callable[[], bool]) -> bool:

@@ -4,7 +4,7 @@ witness who watches. Faults fall upon it."""
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from commands.preferences import ProposePreference
 from domain.access import Role
 from domain.events import ActorKind, Envelope
 from gateway.bootstrap import open_engine
+from gateway.settings import Settings
 from tests.cut_at_commit import CutAtCommit
 from tests.fakes import SOMEBODY
 from tests.faults import victims
@@ -55,10 +56,21 @@ class Stage:
     victims: dict[str, Victim] = field(default_factory=dict)
     journals: dict[str, Journal] = field(default_factory=dict)
     marks: list[str] = field(default_factory=list)
+    port: int = field(default_factory=free_port)
 
     @property
     def postgres(self) -> EmbeddedPostgres:
         return self.servers.postgres
+
+    def settings(self, database_url: str) -> Settings:
+        """Of a process that reaches Postgres there."""
+        return Settings(
+            home=self.folder,
+            artifacts=self.folder / "artifacts",
+            database_url=database_url,
+            nats_url=self.nats.url,
+            port=self.port,
+        )
 
     def some(self, kind: str) -> Victim:
         """One of that kind: `writer`, `projectors` or `gateway`."""
@@ -109,21 +121,12 @@ def _cast(stage: Stage, company: Company, new_proxy: Callable[[], CutAtCommit]) 
         url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
         stage.victims[name] = Victim(name, proxy, stage.folder / f"{name}.log", main, *arguments(url))
 
-    def settings(url: str) -> Mapping[str, object]:
-        return {
-            "home": stage.folder,
-            "artifacts": stage.folder / "artifacts",
-            "database_url": url,
-            "nats_url": stage.nats.url,
-            "port": port,
-        }
-
-    port, api = free_port(), None
+    api = None
     for n in range(company.projectors):
-        add(f"projectors-{n}", victims.projectors, lambda url: (settings(url),))
+        add(f"projectors-{n}", victims.projectors, lambda url: (stage.settings(url),))
     if company.gateway:
-        add("gateway", victims.gateway, lambda url: (settings(url),))
-        api = (f"http://127.0.0.1:{port}", _token(stage))
+        add("gateway", victims.gateway, lambda url: (stage.settings(url),))
+        api = (f"http://127.0.0.1:{stage.port}", _token(stage))
     shared = [stage.propose()[0] for _ in range(FIRST_PREFERENCES)]
     for n in range(company.writers):
         journal = stage.folder / f"writer-{n}.jsonl"

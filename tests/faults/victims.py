@@ -7,7 +7,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -16,6 +16,7 @@ import uvicorn
 
 from adapters import event_recorder, nats, relay
 from adapters.embedded.tether import end_with_parent
+from adapters.sealing import sealer
 from gateway.app import create_app
 from gateway.bootstrap import open_core
 from gateway.logging import configure_logging
@@ -80,21 +81,23 @@ class Victim:
                 os.kill(self._process.pid, number)
 
 
-def projectors(settings: Mapping[str, object]) -> None:
-    """Relay and projectors, as `caravan projectors` runs them."""
+def projectors(settings: Settings) -> None:
+    """Relay, projectors and sealer, as `caravan projectors` runs them."""
     relay.SILENCE = f"{IDLE_SECONDS}s"
     relay.ACK_SECONDS = 2.0 * IDLE_SECONDS
     nats.ACK_SECONDS = IDLE_SECONDS
-    with open_core(Settings.model_validate(settings)) as core:
+    sealer.SILENCE = f"{IDLE_SECONDS}s"
+    with open_core(settings) as core:
         asyncio.run(run_projectors(core))
 
 
-def gateway(settings: Mapping[str, object]) -> None:
+def gateway(settings: Settings) -> None:
     """The HTTP API, as `caravan gateway` serves it."""
     be_impatient()
-    with open_core(Settings.model_validate(settings)) as core:
-        port = core.settings.port
-        uvicorn.run(create_app(core), port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    with open_core(settings) as core:
+        uvicorn.run(
+            create_app(core), port=settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=5
+        )
 
 
 def be_impatient() -> None:
