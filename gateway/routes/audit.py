@@ -159,7 +159,7 @@ def list_events(
 @router.get("/{event}", response_model=CloudEvent, responses=responses(404))
 def get_event(event: WhichEvent, core: CoreOf, view: Audit) -> CloudEvent:
     """One event as a CloudEvent, described as in a list."""
-    (described,) = _described(view, core.feed.at([_located(event, core, view)]))
+    (described,) = _described(view, [_found(event, core, view)])
     return described
 
 
@@ -180,11 +180,18 @@ def list_effects(event: WhichEvent, core: CoreOf, view: Audit, cursor: Cursor = 
     return Effects(items=_steps(core, view, walked.items), next=following, position=view.position, cut=walked.cut)
 
 
-def _located(event: int | UUID, core: Core, view: View) -> int:
-    """Where it is in the log. Raises NotFound, and NotCaughtUp for one that is newer than the read models."""
+def _found(event: int | UUID, core: Core, view: View) -> CloudEvent:
+    """Raises NotFound."""
     position = event if isinstance(event, int) else audit.position_of(view.db, event)
-    if position is None or not core.feed.at([position]):
+    found = core.feed.at([] if position is None else [position])
+    if not found:
         raise NotFound("event", str(event))
+    return found[0]
+
+
+def _located(event: int | UUID, core: Core, view: View) -> int:
+    """From where to walk. Raises NotFound, and NotCaughtUp for an event that is newer than the read models."""
+    position: int = _found(event, core, view)["position"]
     if position > view.position:
         raise NotCaughtUp(f"{', '.join(NAMES)} know the log up to {view.position}; ask again with ?after={position}")
     return position

@@ -62,6 +62,7 @@ async def test_what_was_just_done_is_waited_for_and_a_read_model_that_stands_sti
         refused = await annotator.get("/v1/events", params={"actor": "annotator", **after})
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:caravan:problem:not-caught-up")
         newest = event_id(story.id_of("waiting"), written["version"])
+        assert (await annotator.get(f"/v1/events/{written['position']}")).json()["id"] == str(newest)
         assert (await annotator.get(f"/v1/events/{written['position']}/causes")).status_code == 503
         assert (await annotator.get("/v1/events", params=after)).status_code == 200
         told.catch_up()
