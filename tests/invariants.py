@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-import psycopg
 from eventsourcing.domain import AggregateEvent
 from sqlalchemy import Engine
 
@@ -23,12 +22,7 @@ GAPS = (
     "SELECT count(*) FROM (SELECT FROM stored_events GROUP BY originator_id"
     " HAVING max(originator_version) <> count(*) OR min(originator_version) <> 1) AS broken"
 )
-
-
-def broken_aggregates(db: psycopg.Connection[tuple[int]]) -> int:
-    """How many aggregates miss a version."""
-    (count,) = db.execute(GAPS).fetchone() or (0,)
-    return count
+"""How many aggregates miss a version."""
 
 
 def mark_of(event: AggregateEvent) -> str | None:
