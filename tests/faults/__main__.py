@@ -87,6 +87,8 @@ def _run_all(layer: Layer, count: int, progress: Progress) -> Iterable[Done]:
     left = [seed for seed in range(count) if seed not in progress.held(layer.name)]
     if len(left) < count:
         console.print(f"{count - len(left)} {layer.name} seeds held before, according to {progress.file}")
+    if not left:
+        return
     columns = (
         TextColumn("{task.description}"),
         MofNCompleteColumn(),

@@ -105,8 +105,9 @@ def _tampered(stage: Stage, engine: Engine) -> Iterator[str]:
     settings, book = stage.settings(stage.database_url), SealBook(engine)
     if not _in_time(lambda: book.standing().sealed >= book.standing().head):
         yield f"the log is sealed up to {book.standing().sealed}, and goes up to {book.standing().head}"
+    anchors = read_anchors(settings.anchors) if settings.anchors.exists() else []
     heard = asyncio.run(told_after(stage.nats.url, 0))
-    report = verify(engine, read_keyring(settings.seal_keyring), read_anchors(settings.anchors), heard)
+    report = verify(engine, read_keyring(settings.seal_keyring), anchors, heard)
     if report.problem:
         yield f"the audit finds at {report.position}: {report.problem}"
 
