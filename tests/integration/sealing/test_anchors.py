@@ -1,0 +1,123 @@
+"""Witnesses outside of the database: anchored seals, and what NATS was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from sqlalchemy import Engine, select
+
+from adapters.event_store import PostgresEventStore
+from adapters.event_tables import ANCHORS
+from adapters.relay import Relay, published
+from adapters.sealing.anchors import AnchorFile, Anchoring, AnchorWebhook, Place, read_anchors
+from adapters.sealing.keys import read_keyring
+from adapters.sealing.seal import NoSeal, Seal, latest_seal
+from adapters.sealing.sealer import Sealer
+from adapters.sealing.told import told_after
+from adapters.sealing.verification import verify
+from tests import story
+from tests.integration.sealing.conftest import all_seals, tell
+
+
+class Notary(BaseHTTPRequestHandler):
+    """Keeps what it is sent; the first time it fails."""
+
+    kept: ClassVar[list[dict[str, Any]]]
+    answers: ClassVar[list[int]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = self.answers.pop(0) if self.answers else 204
+        if status < 300:
+            self.kept.append(json.loads(body))
+        self.send_response(status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def notary(*answers: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    kept: list[dict[str, Any]] = []
+    handler = type("OneNotary", (Notary,), {"kept": kept, "answers": list(answers)})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/seals", kept
+    server.shutdown()
+
+
+def test_the_newest_seal_is_kept_in_a_file_and_at_an_address_once(
+    store: PostgresEventStore, engine: Engine, sealer: Sealer, tmp_path: Path
+):
+    tell(store)
+    sealer.seal_all()
+    with notary(503, 302) as (url, kept):
+        places: list[Place] = [AnchorFile(tmp_path / "anchors"), AnchorWebhook(url)]
+        anchoring = Anchoring(engine, places)
+        for _ in range(2):
+            failed = anchoring.anchor()
+            assert failed["file"] is None
+            assert failed["webhook"]
+        assert anchoring.anchor() == anchoring.anchor() == {"file": None, "webhook": None}
+        (seal,) = all_seals(engine)
+        assert read_anchors(tmp_path / "anchors") == [Seal.from_json(told) for told in kept] == [seal]
+    with engine.connect() as db:
+        assert set(db.execute(select(ANCHORS.c.place, ANCHORS.c.seal))) == {("file", 1), ("webhook", 1)}
+
+
+async def test_a_place_that_fails_stops_nothing(store: PostgresEventStore, engine: Engine, sealer: Sealer):
+    tell(store)
+    sealer.seal_all()
+    stop = asyncio.Event()
+    anchoring = Anchoring(engine, [AnchorWebhook("http://127.0.0.1:1/")], seconds=0.01)
+    running = asyncio.create_task(anchoring.run(stop))
+    await asyncio.sleep(0.1)
+    assert not running.done()
+    stop.set()
+    await running
+
+
+def test_a_line_that_is_no_anchor_is_named(tmp_path: Path):
+    (tmp_path / "anchors").write_text('{"number": 1}\n')
+    with pytest.raises(NoSeal, match="line 1 of"):
+        read_anchors(tmp_path / "anchors")
+
+
+async def test_nats_is_a_witness_of_what_is_not_sealed_yet(
+    database: str, nats: str, store: PostgresEventStore, engine: Engine, sealer: Sealer, tmp_path: Path
+):
+    store.session(story.ENVELOPE).save(story.completed_run())
+    sealer.seal_all()
+    with engine.connect() as db:
+        sealed = latest_seal(db)
+    assert sealed
+    head = tell_rest(store)
+    stop = asyncio.Event()
+    relaying = asyncio.create_task(Relay(database, nats).run(stop))
+    while published(engine) < head:  # noqa: ASYNC110 - another process might be the relay
+        await asyncio.sleep(0.05)
+    heard = await told_after(nats, sealed.last_position)
+    stop.set()
+    await relaying
+    assert heard
+    assert sorted(heard) == list(range(sealed.last_position + 1, head + 1))
+    report = verify(engine, read_keyring(tmp_path / "keyring"), heard=heard)
+    assert (report.problem, report.compared) == (None, len(heard))
+
+
+def tell_rest(store: PostgresEventStore) -> int:
+    store.session(story.ENVELOPE).save(story.failed_run())
+    return store.session(story.ENVELOPE).save(story.stopped_run()).position
+
+
+async def test_without_nats_nothing_is_compared():
+    assert await told_after("nats://127.0.0.1:1", 0) is None
