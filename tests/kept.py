@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -30,11 +31,16 @@ def altered(folder: Path) -> list[str]:
     return sorted(path for path, blob in first.items() if now.get(path) != blob)
 
 
+def plain_environment() -> dict[str, str]:
+    """Without what git tells its hooks, which would make every git a git of that one repository."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
 def _git(folder: Path, *arguments: str) -> list[str]:
     """The lines that git prints. A container may own the files under another name."""
     command = ["git", "-c", "safe.directory=*", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, env=plain_environment(), capture_output=True, text=True, check=True)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         raise NoHistory("the checkout has no git history; to run it: clone the repository") from error
     return done.stdout.splitlines()

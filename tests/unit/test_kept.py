@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.kept import NoHistory, altered
+from tests.kept import NoHistory, altered, plain_environment
 
 NOBODY = {f"GIT_{who}_{what}": "nobody@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
@@ -26,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def git(folder: Path, *arguments: str) -> None:
-    subprocess.run(["git", *arguments], cwd=folder, env={**os.environ, **NOBODY}, check=True, capture_output=True)
+    subprocess.run(["git", *arguments], cwd=folder, env=plain_environment() | NOBODY, check=True, capture_output=True)
 
 
 def commit(folder: Path, message: str) -> None:
