@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -58,6 +60,7 @@ def main(
     """Seeds 0 to N-1 of each layer, or a single one."""
     logger.remove()
     logging.disable(logging.ERROR)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with running_servers() as servers, servers.database("simulated") as database:
         simulation.prepare(database)
         simulated = Layer("simulated", "SEED", partial(simulation.simulate, database))

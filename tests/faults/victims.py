@@ -7,15 +7,16 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from threading import Thread
 
 import uvicorn
 
 from adapters import event_recorder, nats, relay
-from adapters.embedded.tether import end_with_parent
 from adapters.sealing import sealer
 from gateway.app import create_app
 from gateway.bootstrap import open_core
@@ -23,6 +24,7 @@ from gateway.logging import configure_logging
 from gateway.projectors import run_projectors
 from gateway.settings import Settings
 from tests.cut_at_commit import CutAtCommit
+from tests.integration.processes import lives
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.faults.victims", "tests.faults.writer"])
@@ -47,7 +49,9 @@ class Victim:
         if self.lives:
             return
         self.died_by_itself |= self._process is not None and self._process.exitcode not in (0, -signal.SIGKILL)
-        self._process = PROCESSES.Process(target=_begin, args=(self._log, self._main, *self._arguments), daemon=True)
+        self._process = PROCESSES.Process(
+            target=_begin, args=(os.getpid(), self._log, self._main, *self._arguments), daemon=True
+        )
         self._process.start()
 
     @property
@@ -105,10 +109,17 @@ def be_impatient() -> None:
     event_recorder.POOL["POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT"] = str(IDLE_SECONDS)
 
 
-def _begin(log: Path, main: Callable[..., None], *arguments: object) -> None:
-    end_with_parent(os.getppid(), signal.SIGKILL)
+def _begin(owner: int, log: Path, main: Callable[..., None], *arguments: object) -> None:
+    Thread(target=_end_with, args=[owner], daemon=True).start()
     with log.open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     configure_logging("INFO", log.stem)
     main(*arguments)
+
+
+def _end_with(owner: int) -> None:
+    """The server that we are forked from outlives its owner, and a tether would tie us to that server."""
+    while lives(owner):
+        time.sleep(1)
+    os._exit(1)
