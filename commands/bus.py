@@ -48,10 +48,11 @@ class CommandBus:
         ConcurrentWrite when the aggregate is contended beyond reason.
         """
         handle = self._handlers[type(command)]
+        known = envelope.command_id is not None
         command_id = envelope.command_id or uuid7()
         envelope = replace(envelope, command_id=command_id)
         for attempt in range(ATTEMPTS):
-            if done := self._earlier(command_id, envelope.fingerprint):
+            if (known or attempt) and (done := self._earlier(command_id, envelope.fingerprint)):
                 return done
             try:
                 with self._open_session(envelope) as session:
@@ -67,5 +68,5 @@ class CommandBus:
             return None
         written, first_fingerprint = seen
         if first_fingerprint != fingerprint:
-            raise CommandReused("this Idempotency-Key was used for another request; choose a new one")
+            raise CommandReused
         return written

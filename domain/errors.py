@@ -56,6 +56,9 @@ class LeaseLost(DomainError):
 class CommandReused(DomainError):
     """One Idempotency-Key was sent with two different bodies. HTTP 422."""
 
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used for another request; choose a new one")
+
 
 class Invalid(DomainError):
     """The command contradicts a rule of the domain. HTTP 422."""

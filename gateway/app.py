@@ -19,6 +19,7 @@ from gateway.asyncapi import asyncapi
 from gateway.auth import OPEN_PATHS, Authentication, Doorkeeper, needed_role, needs
 from gateway.bootstrap import Core
 from gateway.docs import reference
+from gateway.in_flight import CommandsInFlight
 from gateway.metrics import RequestMetrics, WorkMetrics
 from gateway.middleware import Limits, RequestScope
 from gateway.openapi import describe
@@ -48,6 +49,7 @@ def create_app(core: Core) -> FastAPI:
         telemetry={"tracing": False},
     )
     app.state.core = core
+    app.state.in_flight = CommandsInFlight()
     app.state.streams = Streams(tail, doorkeeper)
     app.state.probes = {**core.probes, "stream": tail.probe}
     app.state.registry = registry = CollectorRegistry()

@@ -70,6 +70,15 @@ class NotCaughtUp(DomainError):
     status = 503
 
 
+class InFlight(DomainError):
+    """The same request is being worked on, under the same Idempotency-Key. HTTP 409."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("this request is being worked on; send it again in a moment, with the same Idempotency-Key")
+
+
 class Unauthorized(DomainError):
     """No token, or one that is not valid. HTTP 401."""
 
@@ -112,7 +121,8 @@ def problem(
 
 async def domain_error(request: Request, error: DomainError) -> JSONResponse:
     """A refused command or read, in the domain's own words."""
-    return problem(request, kebab(type(error).__name__), error.status, str(error))
+    headers = {"Retry-After": RETRY_SECONDS} if isinstance(error, InFlight) else None
+    return problem(request, kebab(type(error).__name__), error.status, str(error), headers=headers)
 
 
 async def invalid_request(request: Request, error: ValidationException) -> JSONResponse:

@@ -49,7 +49,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if path.startswith("/v1"):
         common.append(503)
     if method in COMMANDS:
-        common.append(413)
+        common += [409, 413]
     if "application/json" in operation.get("requestBody", {}).get("content", {}):
         common.append(415)
     for status, answer in responses(*common).items():

@@ -24,6 +24,7 @@ from gateway.auth import Who
 from gateway.bootstrap import Core
 from gateway.context import command_envelope
 from gateway.errors import NotCaughtUp
+from gateway.in_flight import CommandsInFlight
 from gateway.strict import Body
 from projections import checkpoints
 from projections.projector import Projector, Row
@@ -51,7 +52,7 @@ class Reason(Body):
 NO_REASON = Reason()
 
 
-def core_of(request: Request) -> Core:
+async def core_of(request: Request) -> Core:
     """The parts that this app was created on."""
     return cast(Core, request.app.state.core)
 
@@ -61,24 +62,27 @@ CoreOf = Annotated[Core, Depends(core_of)]
 
 class Door:
     """Runs a request's commands under its envelope; tells the position in a header. `id` is the request's own, and the
-    same again for a repeat under the same Idempotency-Key."""
+    same again for a repeat under the same Idempotency-Key. Raises InFlight for a repeat that comes too early."""
 
-    def __init__(self, core: Core, response: Response, envelope: Envelope) -> None:
+    def __init__(self, core: Core, in_flight: CommandsInFlight, response: Response, envelope: Envelope) -> None:
         self._core = core
+        self._in_flight = in_flight
         self._response = response
         self._envelope = envelope
         self.id = envelope.command_id or uuid4()
 
     def __call__(self, command: object, location: str | None = None) -> Written:
         """`location`: where what was made can be read, with `{id}` in place of its id."""
-        written = self._core.bus.execute(command, self._envelope)
+        with self._in_flight.alone(self._envelope):
+            written = self._core.bus.execute(command, self._envelope)
         self.tell(written.position, location and location.format(id=written.id))
         return written
 
     def each(self, commands: Iterable[object]) -> list[Written]:
         """Several commands of one request. Their ids follow from the request's, so that a repeat is harmless."""
         envelopes = (replace(self._envelope, command_id=uuid5(self.id, str(number))) for number in count(1))
-        return [self._core.bus.execute(*each) for each in zip(commands, envelopes, strict=False)]
+        with self._in_flight.alone(self._envelope):
+            return [self._core.bus.execute(*each) for each in zip(commands, envelopes, strict=False)]
 
     def tell(self, position: int, location: str | None = None) -> None:
         """Sets the headers that say where the log stands now, and where the result will be."""
@@ -93,20 +97,24 @@ async def _door(
     core: CoreOf,
     caller: Who,
     idempotency_key: Annotated[
-        str | None, Header(description="Makes a repeat harmless: the same key has one effect and one answer")
+        str | None,
+        Header(
+            description="Makes a repeat harmless: the same key has one effect and one answer. A repeat that comes "
+            "before the answer is told 409 (in-flight) and shall come again"
+        ),
     ] = None,
 ) -> Door:
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     body = await request.body()
     context = request.state.context
     envelope = command_envelope(caller, context, request.method, target, body, idempotency_key)
-    return Door(core, response, envelope)
+    return Door(core, request.app.state.in_flight, response, envelope)
 
 
 Commands = Annotated[Door, Depends(_door)]
 
 
-def _if_match(
+async def _if_match(
     if_match: Annotated[
         str | None, Header(description='The ETag that the change was made from, e.g. `"3"`; 412 if it is not current')
     ] = None,
@@ -156,7 +164,7 @@ class EntityTag:
             self.check(row["version"])
 
 
-def _entity_tag(
+async def _entity_tag(
     response: Response, if_none_match: Annotated[str | None, Header(description="304 if this is current")] = None
 ) -> EntityTag:
     return EntityTag(response, if_none_match)

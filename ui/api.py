@@ -15,6 +15,10 @@ Json = dict[str, Any]
 PAGE_LIMIT = 200
 REMEMBER_SECONDS = 10.0
 """How long reads ask for what was just written. Longer, and a console of read models that stand still would too."""
+IN_FLIGHT_SECONDS = 10.0
+"""How long a command that is being worked on is asked for again."""
+PAUSE_SECONDS = 1.0
+"""As the gateway's Retry-After says."""
 YAML = "application/yaml"
 
 
@@ -39,6 +43,10 @@ class ApiError(Exception):
 
 class Unavailable(ApiError):
     """No gateway answers, or it waits for something that is being restarted. Trying again later helps."""
+
+
+class InFlight(ApiError):
+    """The same command was sent a moment ago and is being worked on. Sending it again will give its answer."""
 
 
 class TokenRefused(ApiError):
@@ -147,7 +155,7 @@ class Api:
         if yaml is not None:
             headers["Content-Type"] = YAML
             content = {"content": yaml.encode()}
-        answer = self._json(method, _path(place), params=_given(query), headers=headers, **content)
+        answer = self._patiently(method, _path(place), params=_given(query), headers=headers, **content)
         self._written = (int(answer["position"]), time.monotonic())
         return Written(answer["id"], answer["version"])
 
@@ -164,6 +172,17 @@ class Api:
         """Reads know what this person has just done."""
         position, at = self._written
         return {"after": position} if time.monotonic() - at < REMEMBER_SECONDS else {}
+
+    def _patiently(self, method: str, path: str, **request: Any) -> Json:
+        """Asks again while an earlier request under the same key is being worked on."""
+        deadline = time.monotonic() + IN_FLIGHT_SECONDS
+        while True:
+            try:
+                return self._json(method, path, **request)
+            except InFlight:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE_SECONDS)
 
     def _json(self, method: str, path: str, **request: Any) -> Json:
         return cast(Json, self._send(method, path, **request).json())
@@ -198,8 +217,12 @@ def _refusal(response: httpx.Response) -> ApiError:
         problem = response.json()
         title, detail = problem["title"], problem.get("detail") or problem["title"]
         faults = tuple(_fault(fault) for fault in problem.get("errors") or ())
+        in_flight = problem.get("type") == "urn:caravan:problem:in-flight"
     except (ValueError, KeyError, TypeError):
         title, detail, faults = response.reason_phrase, response.text[:500] or response.reason_phrase, ()
+        in_flight = False
+    if in_flight:
+        return InFlight(response.status_code, title, detail)
     status = response.status_code
     kind = {401: TokenRefused, 502: Unavailable, 503: Unavailable, 504: Unavailable}.get(status, ApiError)
     return kind(status, title, detail, faults)

@@ -14,7 +14,10 @@ import httpx
 from gateway.settings import Settings
 
 RETRY_SECONDS = 20.0
-"""How long to go on asking a gateway that is being restarted."""
+"""How long to go on asking a gateway that is being restarted, or that works on an earlier try."""
+PAUSE_SECONDS = 1.0
+"""As the gateway's Retry-After says."""
+IN_FLIGHT = "urn:caravan:problem:in-flight"
 
 SILENCE_SECONDS = 45.0
 """How long a stream may say nothing: three of the gateway's heartbeats."""
@@ -87,9 +90,9 @@ class Api:
                 if time.monotonic() > deadline:
                     raise Unavailable(f"no gateway answers at {self._url}; start one with `caravan up`") from error
             else:
-                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                if not _asks_to_come_again(response) or time.monotonic() > deadline:
                     return _checked(response)
-            time.sleep(0.5)
+            time.sleep(PAUSE_SECONDS)
 
 
 def open_api(settings: Settings) -> Api:
@@ -108,6 +111,17 @@ def credentials_file(home: Path) -> Path:
 def _kept_token(home: Path) -> str | None:
     file = credentials_file(home)
     return file.read_text().strip() if file.exists() else None
+
+
+def _asks_to_come_again(response: httpx.Response) -> bool:
+    """The database is away, or an earlier try of ours is still being worked on."""
+    match response.status_code:
+        case httpx.codes.SERVICE_UNAVAILABLE:
+            return True
+        case httpx.codes.CONFLICT:
+            return bool(response.json()["type"] == IN_FLIGHT)
+        case _:
+            return False
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

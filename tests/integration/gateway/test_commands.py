@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 from starlette.types import Message
 
 from domain.access import Role
 from gateway import requests
 from tests import story
+from tests.builders import an_id
 from tests.integration.gateway.conftest import AGENTS, Gateway
 
 TASK = {"turns": ["Why is the sky blue?", "And at night?"], "ref": "sky-1"}
@@ -74,14 +78,52 @@ async def test_the_same_key_with_another_body_is_refused(gateway: Gateway) -> No
         assert (other.status_code, other.json()["type"]) == (422, "urn:caravan:problem:command-reused")
 
 
-async def test_two_at_once_under_one_key_have_one_effect(gateway: Gateway) -> None:
+async def test_a_repeat_that_comes_too_early_is_told_so_and_has_the_same_answer_later(gateway: Gateway) -> None:
+    key = {"Idempotency-Key": "once"}
     async with gateway.client() as client:
-        answers = await asyncio.gather(
-            *(client.post("/v1/preferences", json=PAIR, headers={"Idempotency-Key": "once"}) for _ in range(8))
-        )
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.text for answer in answers}) == 1
+
+        def ask(body: object = PAIR) -> asyncio.Task[httpx.Response]:
+            return asyncio.create_task(client.post("/v1/preferences", json=body, headers=key))
+
+        with nobody_writes(gateway):
+            done, (first,) = await asyncio.wait({ask(), ask()}, return_when=asyncio.FIRST_COMPLETED)
+            early, other = done.pop().result(), await ask(PAIR | {"prompt": PAIR["chosen"]})
+        assert (early.status_code, early.json()["type"]) == (409, "urn:caravan:problem:in-flight")
+        assert early.headers["retry-after"] == "1"
+        assert other.status_code == 422
+        answered, again = await first, await ask()
+        assert (again.status_code, again.text) == (answered.status_code, answered.text)
     assert [recorded.type for recorded in gateway.core.store.read()] == ["preference.proposed"]
+
+
+async def test_who_goes_away_leaves_the_effect_and_a_free_key(gateway: Gateway) -> None:
+    key = {"Idempotency-Key": "once"}
+    async with gateway.client() as client:
+        with nobody_writes(gateway), pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await client.post("/v1/preferences", json=PAIR, headers=key)
+        again = await client.post("/v1/preferences", json=PAIR, headers=key)
+        while again.status_code == 409:
+            await asyncio.sleep(0.01)
+            again = await client.post("/v1/preferences", json=PAIR, headers=key)
+    assert again.status_code == 201
+    assert [recorded.type for recorded in gateway.core.store.read()] == ["preference.proposed"]
+
+
+async def test_a_refusal_frees_its_key(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        for _ in range(2):
+            answer = await client.post(f"/v1/workflows/{an_id('none')}/stop", headers={"Idempotency-Key": "once"})
+            assert answer.status_code == 404
+
+
+@contextmanager
+def nobody_writes(gateway: Gateway) -> Iterator[None]:
+    """Whoever would, waits for the end of the block."""
+    assert gateway.core.settings.database_url
+    with psycopg.connect(gateway.core.settings.database_url) as connection:
+        connection.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")
+        yield
 
 
 async def test_one_key_means_another_command_for_another_caller_or_address(gateway: Gateway) -> None:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+import ui.api
 from tests.unit.ui.scripted_gateway import ScriptedGateway
-from ui.api import Api, ApiError, TokenRefused, Unavailable
+from ui.api import Api, ApiError, InFlight, TokenRefused, Unavailable
 
 PROBLEM = {
     "type": "urn:caravan:problem:invalid",
@@ -41,6 +42,22 @@ def test_a_command_names_itself_and_the_version_that_it_was_made_from(gateway, a
     assert request.headers["if-match"] == '"3"'
     assert json.loads(request.body) == {"reason": "better"}
     assert written.version == 4
+
+
+def test_a_command_that_is_being_worked_on_is_asked_for_again_under_its_key(gateway, api, monkeypatch):
+    monkeypatch.setattr(ui.api, "PAUSE_SECONDS", 0.01)
+    in_flight = {"type": "urn:caravan:problem:in-flight", "title": "Conflict", "detail": "come again"}
+    gateway.answers_with(in_flight, in_flight, status=409)
+    gateway.answers_with({"id": "1", "version": 1, "position": 9})
+    assert api.command("POST", "datasets", key="k-1", body={}).id == "1"
+    assert {request.headers["idempotency-key"] for request in gateway.requests} == {"k-1"}
+
+
+def test_a_command_that_is_worked_on_for_long_is_told_so(gateway, api, monkeypatch):
+    monkeypatch.setattr(ui.api, "IN_FLIGHT_SECONDS", 0)
+    gateway.answers_with({"type": "urn:caravan:problem:in-flight", "title": "Conflict"}, status=409)
+    with pytest.raises(InFlight):
+        api.command("POST", "datasets", key="k-1", body={})
 
 
 def test_reads_after_a_command_ask_for_what_it_wrote(gateway, api):
