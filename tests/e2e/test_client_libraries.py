@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import nats
@@ -16,10 +13,9 @@ import pytest
 from openai import AuthenticationError, OpenAI
 
 from tests.living_caravan import BASE_MODEL, LivingCaravan
+from tests.loop import Loop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-LONG_ENOUGH = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -28,28 +24,28 @@ def api(caravan: LivingCaravan) -> httpx.Client:
 
 
 @pytest.fixture(scope="module")
-def run(api: httpx.Client) -> dict[str, Any]:
+def loop(api: httpx.Client) -> Loop:
+    return Loop(api)
+
+
+@pytest.fixture(scope="module")
+def run(loop: Loop) -> dict[str, Any]:
     """One run of a task with two turns, completed."""
-    body = {"task": {"turns": ["Name a colour.", "And another?"]}, "max_tokens": 8}
-    return finished(api, "/v1/workflows", command(api, "/v1/workflows", body)["id"])
+    return loop.run("Name a colour.", "And another?")
 
 
 @pytest.fixture(scope="module")
-def dataset(api: httpx.Client, run: dict[str, Any]) -> dict[str, Any]:
+def dataset(loop: Loop, run: dict[str, Any]) -> dict[str, Any]:
     """All pairs there are."""
-    pairs = "/v1/preferences?state=waiting"
-    eventually(lambda: api.get(pairs, params={"run": run["run_id"]}).json()["items"])
-    return finished(api, "/v1/datasets", command(api, "/v1/datasets", {})["id"])
+    loop.waiting_pairs(run)
+    return loop.build_dataset()
 
 
 @pytest.fixture(scope="module")
-def adapter(api: httpx.Client, dataset: dict[str, Any]) -> str:
+def adapter(loop: Loop, dataset: dict[str, Any]) -> str:
     """The name of an adapter trained on them and promoted."""
-    body = {"dataset_id": dataset["dataset_id"], "alias": "team", "config": {"steps": 2, "batch_size": 2}}
-    training = finished(api, "/v1/training-runs", command(api, "/v1/training-runs", body)["id"])
-    assert training["state"] == "completed", training["reason"]
-    name: str = training["adapter_name"]
-    command(api, f"/v1/adapters/{name}/promote", {"reason": "to be used"})
+    name: str = loop.train(dataset)["adapter_name"]
+    loop.post(f"/v1/adapters/{name}/promote", {"reason": "to be used"})
     return name
 
 
@@ -96,10 +92,9 @@ def test_peft_opens_the_adapter(caravan: LivingCaravan, adapter: str) -> None:
     assert json.loads((folder / "passport.json").read_text())["dataset_sha256"]
 
 
-def test_the_next_run_answers_on_the_adapter_and_its_steps_say_so(api: httpx.Client, adapter: str) -> None:
-    run = command(api, "/v1/workflows", {"task": {"turns": ["Name a tree."]}, "max_tokens": 8})["id"]
-    assert finished(api, "/v1/workflows", run)["state"] == "completed"
-    steps = api.get(f"/v1/workflows/{run}/steps").json()["items"]
+def test_the_next_run_answers_on_the_adapter_and_its_steps_say_so(api: httpx.Client, loop: Loop, adapter: str) -> None:
+    run = loop.run("Name a tree.")
+    steps = api.get(f"/v1/workflows/{run['run_id']}/steps").json()["items"]
     assert {step["adapter"] for step in steps} == {adapter}
 
 
@@ -116,30 +111,3 @@ async def test_nats_own_client_sees_cloud_events(caravan: LivingCaravan, run: di
     await client.close()
     assert (event["specversion"], event["type"]) == ("1.0", "workflow.requested")
     assert event["data"]["task"]["turns"]
-
-
-def command(api: httpx.Client, path: str, body: object) -> dict[str, Any]:
-    response = api.post(path, json=body, headers={"Idempotency-Key": str(uuid4())})
-    assert response.is_success, response.text
-    written: dict[str, Any] = response.json()
-    return written
-
-
-def finished(api: httpx.Client, path: str, id: str) -> dict[str, Any]:
-    """That run, training or dataset, once it neither waits nor works any more."""
-
-    def look() -> dict[str, Any] | None:
-        response = api.get(f"{path}/{id}")
-        found: dict[str, Any] = response.json()
-        done = response.is_success and found["state"] not in ("requested", "running")
-        return found if done else None
-
-    return eventually(look)
-
-
-def eventually(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + LONG_ENOUGH
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.5)
-    return found
