@@ -42,16 +42,16 @@ LEAF = {
 """Each key, in the canonical order, and what it says of the row of `stored_events`."""
 
 _FIELDS = ", ".join(f"{expression} AS {key}" for key, expression in LEAF.items())
-_ENVELOPE = f"(SELECT row_to_json(leaf)::text FROM (SELECT {_FIELDS}) AS leaf)"  # noqa: S608 - all of it is ours
+_EVENTS_WITH_LEAF = f"stored_events AS event CROSS JOIN LATERAL (SELECT {_FIELDS}) AS leaf"
 _LEAVES = text(
-    f"SELECT notification_id, {_ENVELOPE} FROM stored_events"  # noqa: S608
+    f"SELECT position, row_to_json(leaf)::text FROM {_EVENTS_WITH_LEAF}"  # noqa: S608
     " WHERE notification_id > :after ORDER BY notification_id LIMIT :limit"
 )
-_EVENTS = text(
-    f"SELECT notification_id, {_ENVELOPE}, commitment, state,"  # noqa: S608
-    " (SELECT salt FROM event_salts AS salts WHERE salts.originator_id = stored_events.originator_id"
-    " AND salts.originator_version = stored_events.originator_version)"
-    " FROM stored_events WHERE notification_id BETWEEN :first AND :last ORDER BY notification_id"
+_EVIDENCE = text(
+    "SELECT position, row_to_json(leaf)::text, event.commitment, state,"  # noqa: S608
+    " (SELECT salt FROM event_salts AS salts WHERE salts.originator_id = event.originator_id"
+    f" AND salts.originator_version = event.originator_version) FROM {_EVENTS_WITH_LEAF}"
+    " WHERE notification_id BETWEEN :first AND :last ORDER BY notification_id"
 )
 
 BEGINNING, END = -(2**63), 2**63 - 1
@@ -109,6 +109,6 @@ def leaves_after(db: Connection, position: int, limit: int) -> list[Leaf]:
 
 def evidence(db: Connection, first: int = BEGINNING, last: int = END) -> Iterator[Evidence]:
     """The events of these positions, in order, streamed."""
-    rows = db.execute(_EVENTS, {"first": first, "last": last}, execution_options={"yield_per": STREAMED})
+    rows = db.execute(_EVIDENCE, {"first": first, "last": last}, execution_options={"yield_per": STREAMED})
     for position, envelope, commitment, state, salt in rows:
         yield Evidence(position, envelope.encode(), commitment, state, salt)
