@@ -24,7 +24,7 @@ from domain.errors import NotFound, VersionConflict
 from domain.events import Actor, ActorKind, Envelope, Recorded
 from domain.ports import A, Clock, ConcurrentWrite, Written
 
-READ_BATCH = 500
+READ_BATCH = 1000
 NOBODY = Actor("unknown", ActorKind.AUTOMATION)
 _COLUMNS = sql.SQL(
     "notification_id, originator_id, originator_version, topic, state, recorded_at, actor_subject, actor_kind,"

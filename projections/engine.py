@@ -162,7 +162,7 @@ def _take_in(db: Connection, projector: Projector, events: Sequence[Recorded]) -
     rows = {} if projector.inserts_only else load(db, projector, {projector.key(recorded) for recorded in events})
     changed, failed = fold_all(projector, rows, events)
     _park(db, projector, [Poison.of(recorded, error) for recorded, error in failed])
-    upsert(db, projector, changed.values())
+    upsert(db, projector, list(changed.values()))
 
 
 def _take_in_apart(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:

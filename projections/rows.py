@@ -1,8 +1,8 @@
-"""A projector's rows in its table, as many as there are in one statement."""
+"""A projector's rows in its table, many in one statement."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,9 @@ from sqlalchemy.sql import ColumnElement
 
 from projections.projector import Projector, Row
 
+MOST_BYTES = 16 * 2**20
+"""Of the rows in one statement, as JSON; PostgreSQL itself takes no value over 1 GB."""
+
 
 def load(db: Connection, projector: Projector, keys: Collection[Any]) -> dict[Any, Row]:
     """The rows of these keys, by key, as far as there are any."""
@@ -20,11 +23,18 @@ def load(db: Connection, projector: Projector, keys: Collection[Any]) -> dict[An
     return {row[projector.primary_key.name]: dict(row) for row in found}
 
 
-def upsert(db: Connection, projector: Projector, rows: Iterable[Row]) -> None:
+def upsert(db: Connection, projector: Projector, rows: Sequence[Row]) -> None:
     """Writes rows, each in the place of the one with its key. Raises ValueError, and the database's errors, for values
     that the table cannot hold."""
-    if given := list(rows):
-        db.execute(_upsert(projector), {"rows": to_json(given, inf_nan_mode="strings").decode()})
+    if not rows:
+        return
+    document = to_json(rows, inf_nan_mode="strings")
+    if len(document) > MOST_BYTES and len(rows) > 1:
+        half = len(rows) // 2
+        upsert(db, projector, rows[:half])
+        upsert(db, projector, rows[half:])
+    else:
+        db.execute(_upsert(projector), {"rows": document.decode()})
 
 
 def remove(db: Connection, projector: Projector, keys: Collection[Any]) -> None:

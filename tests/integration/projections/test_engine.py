@@ -21,6 +21,7 @@ from projections import (
     interaction_log,
     workflow_runs,
 )
+from projections import rows as writing
 from projections.checkpoints import PARKED_EVENTS
 from projections.engine import catch_up
 from projections.parked import parked_events, retry_parked, skip_parked
@@ -36,6 +37,14 @@ def test_the_tables_hold_what_the_folds_say_whatever_the_batch(batch: int, engin
     for projector in ALL:
         assert catch_up(engine, told, projector, batch) == told.head()
         assert rows(engine, projector) == folded(told, projector)
+
+
+def test_rows_too_big_for_one_statement_are_written_in_several(
+    engine: Engine, told: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(writing, "MOST_BYTES", 1000)
+    catch_up(engine, told, interaction_log.PROJECTOR)
+    assert rows(engine, interaction_log.PROJECTOR) == folded(told, interaction_log.PROJECTOR)
 
 
 def test_an_event_that_cannot_be_decoded_is_parked_and_the_rest_goes_on(engine: Engine, told: PostgresEventStore):
