@@ -144,7 +144,7 @@ class Needs:
     def __init__(self, role: Role) -> None:
         self.role = role
 
-    def __call__(self, connection: HTTPConnection) -> None:
+    async def __call__(self, connection: HTTPConnection) -> None:  # async: FastAPI calls plain ones in a thread each
         """Raises Forbidden."""
         caller: Caller = connection.state.caller
         if not caller.role.includes(self.role):
@@ -162,7 +162,7 @@ def needs(role: Role) -> list[Dependency]:
     return [Depends(Needs(role)), Security(_scheme)]
 
 
-def who(connection: HTTPConnection) -> Caller:
+async def who(connection: HTTPConnection) -> Caller:
     """The caller, as its token says."""
     return cast(Caller, connection.state.caller)
 

@@ -11,6 +11,8 @@ from gateway.faults import UNKNOWN_PARAMETER
 
 
 async def _only_known(connection: HTTPConnection) -> None:
+    if not connection.query_params:
+        return
     known = sorted(_names(connection.scope["route"].dependant))
     unknown = [name for name in connection.query_params if name not in known]
     if unknown:

@@ -46,7 +46,7 @@ async def _yaml(request: Request) -> str:
     return text
 
 
-def _expected_revision(
+async def _expected_revision(
     revision: ExpectedVersion, if_match: Annotated[str | None, Header(include_in_schema=False)] = None
 ) -> int | Literal["*"] | None:
     return ANY if if_match == ANY else revision

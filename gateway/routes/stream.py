@@ -32,7 +32,7 @@ EVENTS: Answers = {
 }
 
 
-def _wanted(
+async def _wanted(
     workflow: Annotated[UUID | None, Query(description="Only events of this run")] = None,
     types: Annotated[
         str, Query(description="Only these, with commas between, e.g. `workflow,preference.proposed`")
