@@ -40,7 +40,7 @@ async def seal(core: Core, stop: asyncio.Event) -> None:
     sealer = Sealer(core.engine, settings.seal_key, settings.seal_keyring, settings.seal_seconds)
     anchoring = Anchoring(core.engine, anchor_places(settings), settings.anchor_seconds)
     await together(sealer.run(stop), anchoring.run(stop))
-    await anchoring.anchor_soon()
+    await anchoring.anchor_or_log()
 
 
 def anchor_places(settings: Settings) -> list[Place]:

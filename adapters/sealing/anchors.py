@@ -24,6 +24,7 @@ from adapters.sealing.seal import NoSeal, Seal, latest_seal
 from adapters.stopping import pause
 
 WEBHOOK_SECONDS = 4.0
+RETRY_SECONDS = 5.0
 
 
 class Place(Protocol):
@@ -76,18 +77,20 @@ class Anchoring:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
         while not stop.is_set():
-            await self.anchor_soon()
-            await pause(stop, self._seconds)
+            kept = await self.anchor_or_log()
+            await pause(stop, self._seconds if kept else min(RETRY_SECONDS, self._seconds))
 
-    async def anchor_soon(self) -> None:
-        """Once; what fails is only logged."""
+    async def anchor_or_log(self) -> bool:
+        """Once. False where there is no seal yet, or it could not be kept everywhere; why not is logged."""
         try:
-            failures = (await asyncio.to_thread(self.anchor)).values()
+            outcome = await asyncio.to_thread(self.anchor)
         except SQLAlchemyError as error:
             logger.warning("nothing is anchored just now: {}", error)
-        else:
-            for failure in filter(None, failures):
-                logger.warning("an anchor is tried again: {}", failure)
+            return False
+        failures = [failure for failure in outcome.values() if failure]
+        for failure in failures:
+            logger.warning("an anchor is tried again: {}", failure)
+        return bool(outcome) and not failures
 
     def anchor(self) -> dict[str, str | None]:
         """Keeps the newest seal wherever it is not yet. Returns, by place, what failed, or None."""
