@@ -30,10 +30,12 @@ from pydantic import BaseModel, ConfigDict, create_model
 import domain
 from adapters import event_json
 from adapters.aggregate_cache import Loaded
+from domain.events import topic_of
 from domain.id_set import IdSet
 
 EVENTS_BETWEEN = 200
 """How much a history grows before another snapshot is taken, i.e. the most events that are replayed on top of one."""
+CLOSE_SECONDS = 5.0
 _NEAREST = "SELECT version, position, state, id_sets FROM snapshots WHERE aggregate_id = %s AND fingerprint = %s"
 _KEEP = (
     "INSERT INTO snapshots (aggregate_id, version, position, fingerprint, state, id_sets)"
@@ -53,8 +55,9 @@ class Snapshots:
         self._writing = Lock()
 
     def close(self) -> None:
-        """Waits for the one that is being written."""
-        self._writer.shutdown()
+        """Waits a while for the one that is being written, and takes no more."""
+        self._writing.acquire(timeout=CLOSE_SECONDS)
+        self._writer.shutdown(wait=False, cancel_futures=True)
 
     def nearest(self, connection: Connection[DictRow], kind: Kind, id: UUID) -> Loaded | None:
         """The aggregate as its snapshot holds it, if there is one that can be used."""
@@ -65,7 +68,7 @@ class Snapshots:
             return None
         try:
             aggregate = _restored(kind, id, row["version"], row["state"], row["id_sets"])
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             logger.warning("the snapshot of {} is thrown away, as it cannot be read: {}", id, error)
             connection.execute("DELETE FROM snapshots WHERE aggregate_id = %s", (id,))
             return None
@@ -96,14 +99,19 @@ class Snapshots:
             logger.warning("a snapshot was not written, and will be another time: {}", error)
 
 
-@cache
-def fingerprint(kind: Kind) -> bytes:
-    """Of all the code that decides what such an aggregate is after its events, and how a snapshot holds it."""
+def _code() -> str:
+    """All that decides what an aggregate is after its events, and how a snapshot holds it."""
     sources = [*sorted(Path(domain.__file__).parent.glob("*.py")), Path(event_json.__file__), Path(__file__)]
-    hashed = sha256(f"{kind.__dict__['TOPIC']} {version('eventsourcing')}".encode())
-    for source in sources:
-        hashed.update(sha256(source.read_bytes()).digest())
-    return hashed.digest()
+    return "\n".join([version("eventsourcing"), *(source.read_text() for source in sources)])
+
+
+_CODE = sha256(_code().encode()).digest()
+"""Of the code as it was loaded, whatever takes its place on the disk while this process runs."""
+
+
+def fingerprint(kind: Kind) -> bytes:
+    """Of what a snapshot of that kind depends on."""
+    return sha256(_CODE + topic_of(kind).encode()).digest()
 
 
 @cache
@@ -132,7 +140,7 @@ def _state(aggregate: BaseAggregate[UUID]) -> dict[str, Any]:
 
 
 def _restored(kind: Kind, id: UUID, version: int, state: bytes, id_sets: Sequence[bytes]) -> BaseAggregate[UUID]:
-    """Raises ValueError (pydantic's ValidationError is one)."""
+    """Raises ValueError (pydantic's ValidationError is one) or TypeError for what was not written by `Snapshots`."""
     values = dict(_model(kind).model_validate_json(state))
     values |= zip(_id_sets(kind), map(IdSet, id_sets), strict=True)
     aggregate = kind.__new__(kind)

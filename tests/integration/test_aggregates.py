@@ -137,6 +137,7 @@ def test_a_snapshot_is_taken_whenever_the_history_has_grown(migrated: str) -> No
         "SET state = replace(encode(state, 'escape'), '\"epoch\":1', '\"epoch\":\"many\"')::bytea",
         "SET id_sets[1] = 'cut short'",
         "SET id_sets = '{}'",
+        "SET id_sets = '{NULL,NULL}'",
         "SET state = replace(encode(state, 'escape'), '{', '{\"more\":1,')::bytea",
         "SET fingerprint = 'of other code'",
         "SET version = version - 1",
