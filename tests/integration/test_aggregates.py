@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters import aggregate_cache, schema, snapshots
+from adapters import aggregate_cache, snapshots
 from adapters.event_store import PostgresEventStore
 from commands.bus import CommandBus
 from commands.handlers import handlers
@@ -33,12 +33,6 @@ BETWEEN = 3
 @pytest.fixture(autouse=True)
 def snapshots_are_taken_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "EVENTS_BETWEEN", BETWEEN)
-
-
-@pytest.fixture
-def migrated(database: str) -> str:
-    schema.upgrade(database)
-    return database
 
 
 @contextmanager
@@ -99,33 +93,33 @@ BREAK_THE_FIRST_EVENTS = "UPDATE stored_events SET state = 'broken' WHERE origin
 # --- snapshots
 
 
-def test_what_a_snapshot_holds_need_not_be_read_again(migrated: str) -> None:
-    run = played(migrated)
-    sql(migrated, "DELETE FROM snapshots")
-    replayed = found(migrated, run)
-    assert sql(migrated, "SELECT version FROM snapshots") == [(10,)]
-    sql(migrated, BREAK_THE_FIRST_EVENTS)
-    assert found(migrated, run) == replayed
+def test_what_a_snapshot_holds_need_not_be_read_again(database: str) -> None:
+    run = played(database)
+    sql(database, "DELETE FROM snapshots")
+    replayed = found(database, run)
+    assert sql(database, "SELECT version FROM snapshots") == [(10,)]
+    sql(database, BREAK_THE_FIRST_EVENTS)
+    assert found(database, run) == replayed
 
 
-def test_a_training_run_has_snapshots_too(migrated: str) -> None:
+def test_a_training_run_has_snapshots_too(database: str) -> None:
     run = a_started_training_run()
     for step in range(1, 4):
         run.progress(1, a_progress(step), at=NOW)
-    with opened(migrated) as (store, _):
+    with opened(database) as (store, _):
         store.session(an_envelope()).save(run)
-    assert found(migrated, run.id, TrainingRun) == state(run)
-    sql(migrated, BREAK_THE_FIRST_EVENTS)
-    assert found(migrated, run.id, TrainingRun) == state(run)
+    assert found(database, run.id, TrainingRun) == state(run)
+    sql(database, BREAK_THE_FIRST_EVENTS)
+    assert found(database, run.id, TrainingRun) == state(run)
 
 
-def test_a_snapshot_is_taken_whenever_the_history_has_grown(migrated: str) -> None:
-    run = played(migrated, steps=BETWEEN)
-    (before,) = sql(migrated, "SELECT version FROM snapshots")
-    with opened(migrated) as (_, bus):
+def test_a_snapshot_is_taken_whenever_the_history_has_grown(database: str) -> None:
+    run = played(database, steps=BETWEEN)
+    (before,) = sql(database, "SELECT version FROM snapshots")
+    with opened(database) as (_, bus):
         for n in range(BETWEEN, 4 * BETWEEN):
             bus.execute(RecordStep(run, 1, a_step(run, n)), an_envelope())
-    (after,) = sql(migrated, "SELECT version FROM snapshots")
+    (after,) = sql(database, "SELECT version FROM snapshots")
     assert before < after
 
 
@@ -145,46 +139,46 @@ def test_a_snapshot_is_taken_whenever_the_history_has_grown(migrated: str) -> No
         "SET position = position + 100",
     ],
 )
-def test_a_snapshot_that_cannot_be_trusted_is_ignored(migrated: str, harm: str) -> None:
-    run = played(migrated)
-    expected = found(migrated, run)
-    sql(migrated, f"UPDATE snapshots {harm}")
-    assert found(migrated, run) == expected
-    sql(migrated, BREAK_THE_FIRST_EVENTS)
-    assert found(migrated, run) == expected, "another one took its place"
+def test_a_snapshot_that_cannot_be_trusted_is_ignored(database: str, harm: str) -> None:
+    run = played(database)
+    expected = found(database, run)
+    sql(database, f"UPDATE snapshots {harm}")
+    assert found(database, run) == expected
+    sql(database, BREAK_THE_FIRST_EVENTS)
+    assert found(database, run) == expected, "another one took its place"
 
 
-def test_code_that_was_changed_reads_no_snapshot_of_before(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = played(migrated)
+def test_code_that_was_changed_reads_no_snapshot_of_before(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = played(database)
     monkeypatch.setattr(snapshots, "fingerprint", lambda _: b"of other code")
-    sql(migrated, BREAK_THE_FIRST_EVENTS)
+    sql(database, BREAK_THE_FIRST_EVENTS)
     with pytest.raises(ValueError, match="line 1"):
-        found(migrated, run)
+        found(database, run)
 
 
-def test_a_snapshot_that_cannot_be_written_stops_nobody(migrated: str) -> None:
-    sql(migrated, "ALTER TABLE snapshots ADD CHECK (version < 0)")
-    assert found(migrated, played(migrated))["version"] == 10
+def test_a_snapshot_that_cannot_be_written_stops_nobody(database: str) -> None:
+    sql(database, "ALTER TABLE snapshots ADD CHECK (version < 0)")
+    assert found(database, played(database))["version"] == 10
 
 
 # --- what is kept in memory
 
 
-def test_what_is_known_need_not_be_read_again_and_what_others_wrote_is(migrated: str) -> None:
-    with opened(migrated) as (store, bus), opened(migrated) as (_, another):
+def test_what_is_known_need_not_be_read_again_and_what_others_wrote_is(database: str) -> None:
+    with opened(database) as (store, bus), opened(database) as (_, another):
         id = uuid4()
         store.session(an_envelope()).save(a_run(id))
         bus.execute(RecordStep(id, 1, a_step(id, 0)), an_envelope())
-        sql(migrated, "DELETE FROM snapshots")
+        sql(database, "DELETE FROM snapshots")
         another.execute(RecordStep(id, 1, a_step(id, 1)), an_envelope())
-        sql(migrated, BREAK_THE_FIRST_EVENTS)
+        sql(database, BREAK_THE_FIRST_EVENTS)
         assert bus.execute(CastBallot(id, 1, a_ballot(id, 0)), an_envelope()).version == 5
 
 
 @pytest.mark.parametrize("most", ["MOST_AGGREGATES", "MOST_BYTES"])
-def test_memory_is_bounded(migrated: str, monkeypatch: pytest.MonkeyPatch, most: str) -> None:
+def test_memory_is_bounded(database: str, monkeypatch: pytest.MonkeyPatch, most: str) -> None:
     ids = [uuid4() for _ in range(3)]
-    with opened(migrated) as (store, bus):
+    with opened(database) as (store, bus):
         for id in ids:
             store.session(an_envelope()).save(a_run(id))
             bus.execute(RecordStep(id, 1, a_step(id, 0)), an_envelope())
@@ -195,25 +189,25 @@ def test_memory_is_bounded(migrated: str, monkeypatch: pytest.MonkeyPatch, most:
         assert cache._bytes == 0
 
 
-def test_after_the_store_was_set_back_memory_and_snapshots_of_what_is_gone_are_forgotten(migrated: str) -> None:
+def test_after_the_store_was_set_back_memory_and_snapshots_of_what_is_gone_are_forgotten(database: str) -> None:
     def set_back() -> None:
         for table in ("stored_events", "event_salts"):
-            sql(migrated, f"DELETE FROM {table} WHERE originator_version > 4")
+            sql(database, f"DELETE FROM {table} WHERE originator_version > 4")
 
-    run = played(migrated)
-    with opened(migrated) as (_, bus):
+    run = played(database)
+    with opened(database) as (_, bus):
         bus.execute(RecordStep(run, 1, a_step(run, 0)), an_envelope())
         set_back()
         assert bus.execute(RecordStep(run, 1, a_step(run, 2)), an_envelope()).version == 5
         set_back()
-        with opened(migrated) as (_, another):
+        with opened(database) as (_, another):
             another.execute(StopWorkflow(run, ""), an_envelope())
         with pytest.raises(DomainError, match="stopped"):
             bus.execute(RecordStep(run, 1, a_step(run, 3)), an_envelope())
 
 
-def test_what_was_changed_and_not_saved_is_forgotten(migrated: str) -> None:
-    with opened(migrated) as (store, bus):
+def test_what_was_changed_and_not_saved_is_forgotten(database: str) -> None:
+    with opened(database) as (store, bus):
         run = a_run(uuid4())
         store.session(an_envelope()).save(run)
         with store.session(an_envelope()) as session:
@@ -241,9 +235,9 @@ COMMANDS: list[Callable[[UUID, int], object]] = [
 A_CALL = st.tuples(st.integers(0, 1), st.integers(0, RUNS - 1), st.sampled_from(COMMANDS), st.integers(0, 5))
 
 
-def test_two_processes_that_remember_decide_as_one_that_does_not(migrated: str) -> None:
+def test_two_processes_that_remember_decide_as_one_that_does_not(database: str) -> None:
     with ExitStack() as stack:
-        processes = [stack.enter_context(opened(migrated)) for _ in range(2)]
+        processes = [stack.enter_context(opened(database)) for _ in range(2)]
 
         @settings(max_examples=25, deadline=None)
         @given(st.lists(A_CALL, min_size=5, max_size=25))
@@ -262,9 +256,9 @@ def test_two_processes_that_remember_decide_as_one_that_does_not(migrated: str) 
         decide_alike()
 
 
-def test_many_threads_of_two_processes_record_each_step_once(migrated: str) -> None:
+def test_many_threads_of_two_processes_record_each_step_once(database: str) -> None:
     with ExitStack() as stack:
-        processes = [stack.enter_context(opened(migrated)) for _ in range(2)]
+        processes = [stack.enter_context(opened(database)) for _ in range(2)]
         run = a_run(uuid4())
         processes[0][0].session(an_envelope()).save(run)
 
@@ -281,7 +275,7 @@ def test_many_threads_of_two_processes_record_each_step_once(migrated: str) -> N
             list(threads.map(record, range(80)))
         for store, _ in processes:
             assert len(store.session(an_envelope()).get(Workflow, run.id).steps) == 40
-    assert found(migrated, run.id)["version"] == 42
+    assert found(database, run.id)["version"] == 42
 
 
 def answer(bus: CommandBus, command: object) -> int | str:
