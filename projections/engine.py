@@ -25,7 +25,7 @@ from projections.checkpoints import Poison
 from projections.projector import Projector, Row
 from projections.rows import load, remove, upsert
 
-BATCH = 1000
+BATCH = 2000
 REFUSED = (DataError, IntegrityError, ValueError)
 """What a row of values that Postgres cannot hold raises: not a lost connection, not a missing table."""
 
