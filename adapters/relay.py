@@ -105,7 +105,7 @@ async def _lead(db: Connection, client: Client, woken: asyncio.Event, backoff: B
             try:
                 await _publish(jetstream, rows)
             except TimeoutError:
-                await _forget_if_stuck(jetstream, rows[:1])
+                await _forget_if_stuck(db, jetstream, rows[-1:])
                 raise
             position = rows[-1]["notification_id"]
             await db.execute("UPDATE relay SET position = %s WHERE name = %s", (position, NAME))
@@ -131,12 +131,18 @@ async def _publish(jetstream: JetStreamContext, rows: Sequence[DictRow]) -> None
             future.cancel()
 
 
-async def _forget_if_stuck(jetstream: JetStreamContext, one: Sequence[DictRow]) -> None:
+async def _forget_if_stuck(db: Connection, jetstream: JetStreamContext, last: Sequence[DictRow]) -> None:
     """A stream whose disk was full takes nothing more, even when there is room again, until nats-server is restarted
-    (2.15). It holds nothing but news: it is deleted, and declared anew when the relay starts over."""
+    (2.15). It holds nothing but news: it is deleted, and declared anew when the relay starts over.
+
+    `last`: the last event that it did not take; it would acknowledge one that it holds. Another leader's stream is left
+    alone: the connection would raise.
+    """
+    await db.execute("SELECT")
     try:
-        await _publish(jetstream, one)
+        await _publish(jetstream, last)
     except TimeoutError:
+        await db.execute("SELECT")
         await jetstream.delete_stream(STREAM)
         logger.warning("the stream took no news, though NATS answers; it is made anew")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -14,16 +15,17 @@ from tests.faults.crashes import Fate
 from tests.faults.simulation import prepare, simulate
 from tests.faults.world import PROJECTORS, World
 
-SEEDS = range(25)
+SEEDS = range(20)
 SUBSCRIBERS = st.sampled_from(sorted(PROJECTORS))
 DEATHS = st.none() | st.integers(0, 12)
 
 
 @pytest.fixture
-def prepared(database: str) -> str:
+def prepared(database: str) -> Iterator[str]:
     prepare(database)
     logger.disable("commands")
-    return database
+    yield database
+    logger.enable("commands")
 
 
 def test_whoever_dies_nothing_is_lost_and_nothing_happens_twice(prepared: str) -> None:
@@ -82,5 +84,5 @@ def test_however_news_is_delivered_read_models_follow(prepared: str) -> None:
     Delivery.database = prepared
     run_state_machine_as_test(
         Delivery,
-        settings=settings(max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=HealthCheck),
+        settings=settings(max_examples=8, stateful_step_count=15, deadline=None, suppress_health_check=HealthCheck),
     )

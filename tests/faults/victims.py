@@ -87,8 +87,8 @@ class Victim:
 
 def projectors(settings: Settings) -> None:
     """Relay, projectors and sealer, as `caravan projectors` runs them."""
-    relay.SILENCE = f"{IDLE_SECONDS}s"
-    relay.ACK_SECONDS = 2.0 * IDLE_SECONDS
+    relay.SILENCE = f"{2 * IDLE_SECONDS}s"
+    relay.ACK_SECONDS = IDLE_SECONDS
     nats.ACK_SECONDS = IDLE_SECONDS
     sealer.SILENCE = f"{IDLE_SECONDS}s"
     with open_core(settings) as core:
