@@ -16,7 +16,7 @@ from loguru import logger
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters.nats import CONNECT_SECONDS, OUTAGES
+from adapters.nats import OUTAGES
 from adapters.stopping import unless
 
 SUBJECT = "appended"
@@ -36,14 +36,15 @@ class Bell:
         self._lock = Lock()
         self._rung: set[str] = set()
         self._woken = asyncio.Event()
-        self._closed = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
 
     def ring(self, aggregates: Iterable[str]) -> None:
         """Never waits and never fails; the thread that does it starts with the first ring."""
         with self._lock:
-            if self._closed.is_set():
+            if self._closed:
                 return
             was_quiet = not self._rung
             self._rung.update(aggregates)
@@ -58,32 +59,30 @@ class Bell:
     def close(self) -> None:
         """Rings no more."""
         with self._lock:
-            loop, thread = self._loop, self._thread
-            self._closed.set()
-        if loop and thread:
-            loop.call_soon_threadsafe(self._woken.set)
-            thread.join(CLOSE_SECONDS)
+            self._closed = True
+        if self._loop and self._thread:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(CLOSE_SECONDS)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_until_complete, args=[self._ring_on()], name="bell", daemon=True)
+        ringing = unless(self._stop, self._ring_on())
+        self._thread = Thread(target=self._loop.run_until_complete, args=[ringing], name="bell", daemon=True)
         self._thread.start()
         return self._loop
 
     async def _ring_on(self) -> None:
-        connecting = asyncio.ensure_future(_connect(self._url))
-        await asyncio.wait([connecting], timeout=CONNECT_SECONDS)
-        while not self._closed.is_set():
-            await self._woken.wait()
-            self._woken.clear()
-            with self._lock:
-                rung, self._rung = self._rung, set()
-            if connecting.done():
-                await _publish(connecting.result(), rung)
-            await asyncio.sleep(REST_SECONDS)
-        connecting.cancel()
-        with suppress(asyncio.CancelledError):
-            await (await connecting).close()
+        client = await _connect(self._url)
+        try:
+            while True:
+                await self._woken.wait()
+                self._woken.clear()
+                with self._lock:
+                    rung, self._rung = self._rung, set()
+                await _publish(client, rung)
+                await asyncio.sleep(REST_SECONDS)
+        finally:
+            await client.close()
 
     async def _hear(self, heard: Heard) -> None:
         client = await _connect(self._url)

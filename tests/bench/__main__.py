@@ -18,7 +18,17 @@ from rich.table import Table
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from gateway.running import collect_rarely
-from tests.bench import append, load_run, project_live, project_rebuild, read_decode
+from tests.bench import (
+    append,
+    append_http,
+    growth,
+    load_run,
+    project_live,
+    project_rebuild,
+    read_decode,
+    relay,
+    visible_latency,
+)
 from tests.bench.results import Result
 
 OUTPUT = Path(".bench/latest.json")
@@ -28,6 +38,10 @@ BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
     "project_rebuild": lambda database: project_rebuild.run(database()),
     "read_decode": lambda database: read_decode.run(database(), database()),
     "load_run": lambda database: load_run.run(database(), database()),
+    "append_http": lambda database: append_http.run(database(), database()),
+    "relay": lambda database: relay.run(database()),
+    "visible_latency": lambda database: visible_latency.run(database()),
+    "growth": lambda database: growth.run(database()),
 }
 
 

@@ -11,26 +11,25 @@ from uuid import UUID, uuid4
 
 from eventsourcing.persistence import InfrastructureFactory, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
-from psycopg.conninfo import conninfo_to_dict
-from uuid_utils.compat import uuid7
 
 from adapters import schema
 from adapters.event_recorder import EnvelopeRecorder, open_factory
-from domain.events import Actor, ActorKind, Envelope
+from tests.bench.library import environment
 from tests.bench.results import Result, Timing, measured
+from tests.bench.step_events import envelope
 
 CASES = ((1, 1), (8, 1), (32, 1), (128, 1), (1, 100))
 """Writers at once, and events of each save."""
 SECONDS = 3.0
 STATE = b'{"step": "' + b"x" * 388 + b'"}'
 """400 bytes, as a short step has them."""
-BENCH = Actor("bench", ActorKind.AUTOMATION)
 
 
 def run(our_database: str, peer_database: str) -> Iterator[Result]:
     """A result for each case, for tasks and for threads."""
     schema.upgrade(our_database)
-    with closing(open_factory(our_database)) as factory, closing(_library(peer_database)) as library:
+    factory, library = open_factory(our_database), InfrastructureFactory.construct(environment(peer_database))
+    with closing(factory), closing(library):
         ours, peer = factory.application_recorder(), library.application_recorder()
         assert isinstance(ours, EnvelopeRecorder)
         assert isinstance(peer, PostgresApplicationRecorder)
@@ -46,7 +45,7 @@ def _compared(
     def measure_ours() -> Timing:
         if callers == "tasks":
             return asyncio.run(_by_tasks(ours, writers, batch))
-        return _by_threads(lambda events: ours.insert_events(events, envelope=_envelope()), writers, batch)
+        return _by_threads(lambda events: ours.insert_events(events, envelope=envelope()), writers, batch)
 
     def measure_peer() -> Timing:
         return _by_threads(peer.insert_events, writers, batch)
@@ -62,7 +61,7 @@ async def _by_tasks(recorder: EnvelopeRecorder, writers: int, batch: int) -> Tim
     async def write() -> int:
         stream, version = uuid4(), 0
         while (began := time.perf_counter()) < end:
-            await recorder.insert_events_async(_events(stream, version, batch), envelope=_envelope())
+            await recorder.insert_events_async(step_events(stream, version, batch), envelope=envelope())
             waits.append(1000 * (time.perf_counter() - began))
             version += batch
         return version
@@ -79,7 +78,7 @@ def _by_threads(insert: Callable[[list[StoredEvent]], object], writers: int, bat
     def write() -> int:
         stream, version = uuid4(), 0
         while (began := time.perf_counter()) < end:
-            insert(_events(stream, version, batch))
+            insert(step_events(stream, version, batch))
             waits.append(1000 * (time.perf_counter() - began))
             version += batch
         return version
@@ -90,25 +89,5 @@ def _by_threads(insert: Callable[[list[StoredEvent]], object], writers: int, bat
     return Timing(written / (time.perf_counter() - began), waits)
 
 
-def _events(stream: UUID, after: int, count: int) -> list[StoredEvent]:
+def step_events(stream: UUID, after: int, count: int) -> list[StoredEvent]:
     return [StoredEvent(stream, after + n, "workflow.step_recorded", STATE) for n in range(1, count + 1)]
-
-
-def _envelope() -> Envelope:
-    return Envelope(BENCH, correlation_id=uuid7(), command_id=uuid7())
-
-
-def _library(url: str) -> InfrastructureFactory:
-    conninfo = conninfo_to_dict(url)
-    return InfrastructureFactory.construct(
-        {
-            "PERSISTENCE_MODULE": "eventsourcing.postgres",
-            "POSTGRES_DBNAME": str(conninfo["dbname"]),
-            "POSTGRES_HOST": str(conninfo["host"]),
-            "POSTGRES_PORT": str(conninfo["port"]),
-            "POSTGRES_USER": str(conninfo["user"]),
-            "POSTGRES_PASSWORD": "-",
-            "POSTGRES_POOL_SIZE": "16",
-            "POSTGRES_MAX_OVERFLOW": "112",
-        }
-    )

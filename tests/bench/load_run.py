@@ -16,11 +16,10 @@ from adapters import schema
 from adapters.event_json import PlainJsonMapper
 from adapters.event_store import PostgresEventStore
 from adapters.snapshots import EVENTS_BETWEEN
-from domain.events import Envelope
 from domain.workflow import Step, Task, Workflow, step_id
 from tests.bench.library import StepLog, environment
 from tests.bench.results import Result, Timing, measured
-from tests.bench.step_events import BENCH, CALL
+from tests.bench.step_events import CALL, envelope
 
 EVENTS = (100, 1_000, 10_000, 50_000)
 LOADS = 40
@@ -46,10 +45,10 @@ def run(our_database: str, peer_database: str) -> Iterator[Result]:
 
 def _compared(store: PostgresEventStore, log: StepLog, id: UUID, events: int, how: str) -> Result:
     def cold() -> object:
-        return store.session(_envelope()).get(Workflow, id)
+        return store.session(envelope()).get(Workflow, id)
 
     def warm() -> object:
-        with store.session(_envelope()) as session:
+        with store.session(envelope()) as session:
             return session.get(Workflow, id)
 
     load = {"cold": cold, "warm": warm}[how]
@@ -82,12 +81,12 @@ def _fill_ours(url: str, history: Sequence[Any]) -> None:
     def put(store: PostgresEventStore, part: Sequence[Any]) -> None:
         _in_parts(
             [mapper.to_stored_event(event) for event in part],
-            lambda events: store.recorder.insert_events(events, envelope=_envelope()),
+            lambda events: store.recorder.insert_events(events, envelope=envelope()),
         )
 
     with closing(PostgresEventStore(url)) as store:
         put(store, history[:-AFTER_THE_SNAPSHOT])
-        store.session(_envelope()).find(Workflow, history[0].originator_id)
+        store.session(envelope()).find(Workflow, history[0].originator_id)
     with closing(PostgresEventStore(url)) as store:
         put(store, history[-AFTER_THE_SNAPSHOT:])
 
@@ -101,7 +100,3 @@ def _milliseconds(load: Callable[[], object]) -> float:
     began = time.perf_counter()
     load()
     return 1000 * (time.perf_counter() - began)
-
-
-def _envelope() -> Envelope:
-    return Envelope(BENCH, correlation_id=uuid7(), command_id=uuid7())

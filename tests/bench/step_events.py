@@ -24,14 +24,18 @@ CALL = ModelCall((Message("user", "Why is the sky blue?"),), "Air scatters it.",
 BENCH = Actor("bench", ActorKind.AUTOMATION)
 
 
+def envelope() -> Envelope:
+    """Of a command of its own."""
+    return Envelope(BENCH, correlation_id=uuid7(), command_id=uuid7())
+
+
 def fill_ours(url: str, events: int) -> None:
     """A store of ours with that many events."""
     schema.upgrade(url)
     mapper = PlainJsonMapper()
     with closing(PostgresEventStore(url)) as store:
         for run in runs(events):
-            envelope = Envelope(BENCH, correlation_id=uuid7(), command_id=uuid7())
-            store.recorder.insert_events([mapper.to_stored_event(event) for event in run], envelope=envelope)
+            store.recorder.insert_events([mapper.to_stored_event(event) for event in run], envelope=envelope())
 
 
 def fill_library(url: str, events: int) -> None:

@@ -1,0 +1,147 @@
+"""From a step's append to its row in the interaction log, with all read models kept by a process of their own, as in
+production. There is no peer: the library's ProjectionRunner does not reach these rates."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from adapters import schema
+from adapters.bell import Bell
+from adapters.embedded.nats_server import EmbeddedNats
+from adapters.event_json import PlainJsonMapper
+from adapters.event_store import PostgresEventStore
+from domain.workflow import Step, Task, Workflow, step_id
+from gateway.bootstrap import open_core
+from gateway.projectors import run_projectors
+from gateway.settings import Settings
+from projections.interaction_log import TABLE
+from tests.bench.results import Result, Timing, measured
+from tests.bench.step_events import CALL, envelope
+
+RATES = (100, 500, 1_000)
+"""Events a second."""
+RUNS = 20
+SECONDS = 5.0
+LOOK_SECONDS = 0.001
+
+
+def run(database: str) -> Iterator[Result]:
+    """One result a rate; `ours` is the median of the rounds' medians, in ms."""
+    schema.upgrade(database)
+    with ExitStack() as stack:
+        bell = stack.enter_context(closing(Bell(stack.enter_context(_projectors(database)))))
+        store = stack.enter_context(closing(PostgresEventStore(database, on_append=bell.ring)))
+        for rate in RATES:
+            yield measured("visible_latency", {"rate": rate}, "ms", partial(_timing, store, database, rate))
+
+
+def _timing(store: PostgresEventStore, database: str, rate: int) -> Timing:
+    seen = _Seen(database)
+    with seen.watching():
+        sent = asyncio.run(_append_at(store, rate))
+        seen.wait_for(max(sent))
+    waits = sorted(1000 * (seen.when(position) - began) for position, began in sent.items())
+    return Timing(waits[len(waits) // 2], waits)
+
+
+async def _append_at(store: PostgresEventStore, rate: int) -> dict[int, float]:
+    """When the append of each position began. Each is begun on time, whether the ones before it are done or not."""
+    mapper, sent = PlainJsonMapper(), dict[int, float]()
+    runs = [await asyncio.to_thread(_started, store) for _ in range(RUNS)]
+    locks = [asyncio.Lock() for _ in runs]
+
+    async def append(number: int) -> None:
+        run, began = runs[number % RUNS], time.perf_counter()
+        async with locks[number % RUNS]:
+            n = run.version
+            run.record_step(1, Step(step_id(run.id, "ada", "answer", n), "ada", "answer", n, CALL), datetime.now(UTC))
+            events = [mapper.to_stored_event(event) for event in run.collect_events()]
+            (position,) = await store.recorder.insert_events_async(events, envelope=envelope())
+        sent[position] = began
+
+    start = time.perf_counter()
+    appends = []
+    for number in range(int(rate * SECONDS)):
+        await asyncio.sleep(max(0.0, start + number / rate - time.perf_counter()))
+        appends.append(asyncio.create_task(append(number)))
+    await asyncio.gather(*appends)
+    return sent
+
+
+def _started(store: PostgresEventStore) -> Workflow:
+    """A run under way."""
+    now = datetime.now(UTC)
+    run = Workflow.request(uuid7(), "mutual_ranking", Task(("Why is the sky blue?",)), 1, ("ada",), "", None, at=now)
+    run.start("bench", (), at=now)
+    store.session(envelope()).save(run)
+    return run
+
+
+class _Seen:
+    """When the interaction log was first seen to hold a position."""
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._looks: list[tuple[float, int]] = []
+        self._stop = Event()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Looks every millisecond meanwhile."""
+        thread = Thread(target=self._look)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def wait_for(self, position: int) -> None:
+        """Blocks until it holds that position."""
+        while not self._looks or self._looks[-1][1] < position:
+            time.sleep(LOOK_SECONDS)
+
+    def when(self, position: int) -> float:
+        """By the clock of `time.perf_counter`."""
+        return next(at for at, newest in self._looks if newest >= position)
+
+    def _look(self) -> None:
+        newest = f"SELECT max(position) FROM {TABLE.name}"
+        with psycopg.connect(self._database, autocommit=True) as db:
+            while not self._stop.is_set():
+                row = db.execute(newest, prepare=True).fetchone()
+                if row and row[0] and (not self._looks or row[0] > self._looks[-1][1]):
+                    self._looks.append((time.perf_counter(), row[0]))
+                time.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def _projectors(database: str) -> Iterator[str]:
+    """The projectors' process, with the relay, on a NATS of its own. Gives the NATS server's URL."""
+    with TemporaryDirectory() as folder, EmbeddedNats(Path(folder) / "nats", Path(folder) / "nats.log") as server:
+        process = get_context("spawn").Process(target=_project, args=[database, server.url, folder], daemon=True)
+        process.start()
+        try:
+            yield server.url
+        finally:
+            process.terminate()
+            process.join()
+
+
+def _project(database: str, nats_url: str, folder: str) -> None:
+    home = Path(folder) / "home"
+    home.mkdir()
+    with open_core(Settings(database_url=database, nats_url=nats_url, home=home, artifacts=home)) as core:
+        asyncio.run(run_projectors(core))
