@@ -24,7 +24,7 @@ from projections.code import fingerprint
 from projections.engine import advance, follow
 from projections.projector import Projector
 
-BATCH = 5000
+BATCH = 2000
 SHADOW = "shadow"
 SWAP_PATIENCE = "2s"
 """How long a swap waits for those who read the old rows, before it lets the others pass and tries again."""
