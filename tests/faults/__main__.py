@@ -109,7 +109,7 @@ def _play(servers: Servers, seed: int) -> Sequence[str]:
     console.print(f"process seed {seed}: {', '.join(Plan.of(seed).faults)}")
     findings = play(servers, seed)
     console.print(
-        f"    {findings.acknowledged} commands acknowledged, {findings.events} events; "
+        f"    {findings.faults} faults, {findings.acknowledged} commands acknowledged, {findings.events} events; "
         f"caught up after {findings.catch_up:.1f} s"
     )
     return findings.violations

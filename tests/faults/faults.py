@@ -106,7 +106,7 @@ def hangs_with_the_lock(stage: Stage) -> None:
 def postgres_killed(stage: Stage) -> None:
     """With -9: the postmaster alone, which leaves its processes behind, or all of them."""
     if stage.chance.random() < 0.5:
-        stage.postgres.kill()
+        _kill(stage.postgres)
     elif stage.postgres.pid:
         os.kill(stage.postgres.pid, signal.SIGKILL)
     _start_again(stage, stage.postgres)
@@ -147,14 +147,13 @@ def postgres_disk_full(stage: Stage) -> None:
 
 def nats_killed(stage: Stage) -> None:
     """With -9."""
-    stage.nats.kill()
+    _kill(stage.nats)
     _start_again(stage, stage.nats)
 
 
 def nats_wiped(stage: Stage) -> None:
     """It comes back without stream and consumers."""
-    stage.nats.kill()
-    stage.nats.end()
+    _kill(stage.nats)
     shutil.rmtree(stage.nats.folder / "jetstream")
     _start_again(stage, stage.nats)
 
@@ -162,11 +161,11 @@ def nats_wiped(stage: Stage) -> None:
 def nats_restored(stage: Stage) -> None:
     """It comes back with what it had a while ago, as from a backup."""
     store, copy = stage.nats.folder / "jetstream", stage.nats.folder / "backup"
-    nats_killed_for_good(stage)
+    _kill(stage.nats)
     shutil.copytree(store, copy)
     stage.nats.start()
     time.sleep(stage.chance.uniform(0.5, 1.5))
-    nats_killed_for_good(stage)
+    _kill(stage.nats)
     shutil.rmtree(store)
     copy.rename(store)
     _start_again(stage, stage.nats)
@@ -179,12 +178,6 @@ def nats_disk_full(stage: Stage) -> None:
     stage.servers.nats_disk.fill()
     time.sleep(HANG_SECONDS)
     stage.servers.nats_disk.make_room()
-
-
-def nats_killed_for_good(stage: Stage) -> None:
-    """With -9."""
-    stage.nats.kill()
-    stage.nats.end()
 
 
 FAULTS: dict[str, Fault] = {
@@ -222,8 +215,13 @@ def _die_and_return(stage: Stage, victim: Victim) -> None:
     victim.start()
 
 
-def _start_again(stage: Stage, server: ManagedProcess) -> None:
+def _kill(server: ManagedProcess) -> None:
+    server.kill()
     server.end()
+
+
+def _start_again(stage: Stage, server: ManagedProcess) -> None:
+    _kill(server)
     time.sleep(stage.chance.uniform(0, 1.5))
     server.start()
 

@@ -33,12 +33,14 @@ CATCH_UP_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`catch_up` in seconds: how long everybody needed until they were at the head, from when the writers ended."""
+    """`catch_up` in seconds: how long everybody needed until they were at the head, from when the writers ended.
+    `faults`: how many happened; a victim may be at something else than what it is waited for."""
 
     violations: list[str]
     catch_up: float
     events: int
     acknowledged: int
+    faults: int = 0
 
 
 def examine(stage: Stage) -> Findings:

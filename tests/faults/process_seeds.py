@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.faults.faults import FAULTS, Missed, Unavailable
 from tests.faults.inquest import Findings, examine
@@ -37,19 +37,18 @@ def play(servers: Servers, seed: int) -> Findings:
     """Sets a stage of its own on the servers. The logs and journals of one that violated something are kept."""
     plan = Plan.of(seed)
     with set_stage(servers, seed, plan.company) as stage:
-        for name in plan.faults:
-            time.sleep(stage.chance.uniform(0, LONGEST_PEACE))
-            try_fault(stage, name)
+        happened = [_try(stage, name) for name in plan.faults]
         time.sleep(stage.chance.uniform(0, LONGEST_PEACE))
         stage.revive()
-        findings = examine(stage)
+        findings = replace(examine(stage), faults=sum(happened))
         if findings.violations:
             shutil.copytree(stage.folder, FOLDER / f"process-seed-{seed}", dirs_exist_ok=True)
         return findings
 
 
-def try_fault(stage: Stage, name: str) -> bool:
-    """Whether it happened."""
+def _try(stage: Stage, name: str) -> bool:
+    """Whether it happened, after a while of peace."""
+    time.sleep(stage.chance.uniform(0, LONGEST_PEACE))
     try:
         FAULTS[name](stage)
     except (Missed, Unavailable):
