@@ -107,7 +107,9 @@ class Clients:
         except Crash:
             self._stores[process].close()
             self._stores[process] = self._open_store()
-        except (DomainError, ConcurrentWrite) as refusal:
+        except ConcurrentWrite:
+            self.complaints.append(f"{sent.mark} was outrun, though nobody else was at work")
+        except DomainError as refusal:
             if sent.mark in self._answers and sent.is_remembered:
                 self.complaints.append(f"{sent.mark} was acknowledged, and then refused: {refusal}")
         else:

@@ -55,12 +55,10 @@ class Witness:
     def _listen(self) -> None:
         async def listen() -> None:
             stop = asyncio.Event()
-            loop = asyncio.get_running_loop()
-            waiting = asyncio.to_thread(self._done.wait)
-            waiter = asyncio.create_task(waiting)
-            waiter.add_done_callback(lambda _: loop.call_soon(stop.set))
-            await self._desk.run(stop)
-            await waiter
+            listening = asyncio.create_task(self._desk.run(stop))
+            await asyncio.to_thread(self._done.wait)
+            stop.set()
+            await listening
 
         asyncio.run(listen())
 
