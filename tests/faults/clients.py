@@ -84,10 +84,7 @@ class Clients:
     def send(self, fate: Fate = Fate.LIVES) -> None:
         """A new command, to a process with that fate."""
         mark = str(self._new_id())
-        fingerprint = mark.encode() if self._chance.random() < 0.8 else None
-        envelope = Envelope(SOMEBODY, self._new_id(), command_id=self._new_id(), fingerprint=fingerprint)
-        self._sent.append(Sent(self._any_command(mark), envelope, mark))
-        self._execute(self._sent[-1], fate)
+        self._send(self._any_command(mark), mark, fate)
 
     def send_again(self, fate: Fate = Fate.LIVES) -> None:
         """One of the commands sent before."""
@@ -99,6 +96,18 @@ class Clients:
         for sent in self._sent:
             if sent.mark not in self._answers and self._chance.random() < 0.7:
                 self._execute(sent, Fate.LIVES)
+
+    def _send(self, command: object, mark: str, fate: Fate = Fate.LIVES) -> None:
+        fingerprint = mark.encode() if self._chance.random() < 0.8 else None
+        envelope = Envelope(SOMEBODY, self._new_id(), command_id=self._new_id(), fingerprint=fingerprint)
+        self._sent.append(sent := Sent(command, envelope, mark))
+        self._execute(sent, fate)
+
+    def _annotate(self, id: UUID) -> None:
+        """Where that is a preference."""
+        if id in self._preferences:
+            mark = str(self._new_id())
+            self._send(AnnotatePreference(id, self._chance.choice(VERDICTS), note=mark), mark)
 
     def _execute(self, sent: Sent, fate: Fate) -> None:
         process = self._chance.randrange(PROCESSES)
@@ -129,7 +138,7 @@ class Clients:
         fates = iter([fate])
 
         def open_session(envelope: Envelope) -> FatedSession:
-            return FatedSession(store, envelope, next(fates, Fate.LIVES))
+            return FatedSession(store, envelope, next(fates, Fate.LIVES), self._annotate)
 
         return CommandBus(HANDLERS, open_session, store)
 

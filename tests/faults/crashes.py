@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from uuid import UUID
@@ -27,19 +27,25 @@ class Fate(StrEnum):
     DIES_BEFORE = "dies before it appends"
     DIES_AFTER = "dies after it has appended, before it can reply"
     REPLY_LOST = "appends, and is told that somebody else did"
+    OUTRUN = "appends after somebody else did"
 
 
 class FatedSession(PostgresSession):
     """A session whose save meets its fate. After an outage the store sends a save again, and if the outage hid its
-    success, finds its own events in the way: REPLY_LOST."""
+    success, finds its own events in the way: REPLY_LOST. The `rival` changes the same aggregate: OUTRUN."""
 
-    def __init__(self, store: PostgresEventStore, envelope: Envelope, fate: Fate) -> None:
+    def __init__(
+        self, store: PostgresEventStore, envelope: Envelope, fate: Fate, rival: Callable[[UUID], None]
+    ) -> None:
         super().__init__(store, envelope)
         self._fate = fate
+        self._rival = rival
 
     def save(self, *aggregates: BaseAggregate[UUID]) -> Written:
         if self._fate is Fate.DIES_BEFORE:
             raise Crash
+        if self._fate is Fate.OUTRUN:
+            self._rival(aggregates[0].id)
         written = super().save(*aggregates)
         if self._fate is Fate.DIES_AFTER:
             raise Crash
