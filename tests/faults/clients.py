@@ -117,7 +117,7 @@ class Clients:
             self._stores[process].close()
             self._stores[process] = self._open_store()
         except ConcurrentWrite:
-            self.complaints.append(f"{sent.mark} was outrun, though nobody else was at work")
+            self.complaints.append(f"{sent.mark} gave up, though it was outrun once at most")
         except DomainError as refusal:
             if sent.mark in self._answers and sent.is_remembered:
                 self.complaints.append(f"{sent.mark} was acknowledged, and then refused: {refusal}")
