@@ -1,6 +1,6 @@
 """Wakes those who read the log as soon as something is appended to it: over core NATS, whose messages nobody keeps.
 
-A ring only says which kinds of aggregates have new events. One that is lost costs time alone, for readers look by
+A ring only says of which topics there are new events. One that is lost costs time alone, for readers look by
 themselves too, now and then.
 """
 
@@ -25,7 +25,7 @@ REST_SECONDS = 0.002
 CLOSE_SECONDS = 5.0
 
 Heard = Callable[[str], None]
-"""Told the kind of aggregate that has new events, e.g. `workflow`."""
+"""Told the topic of which there are new events, e.g. `workflow.requested`."""
 
 
 class Bell:
@@ -41,13 +41,13 @@ class Bell:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
 
-    def ring(self, aggregates: Iterable[str]) -> None:
+    def ring(self, topics: Iterable[str]) -> None:
         """Never waits and never fails; the thread that does it starts with the first ring."""
         with self._lock:
             if self._closed:
                 return
             was_quiet = not self._rung
-            self._rung.update(aggregates)
+            self._rung.update(topics)
             loop = self._loop or self._start()
         if was_quiet:
             loop.call_soon_threadsafe(self._woken.set)
@@ -99,7 +99,7 @@ async def subscribe(client: Client, heard: Heard) -> None:
     async def hear(message: Msg) -> None:
         heard(message.subject.removeprefix(f"{SUBJECT}."))
 
-    await client.subscribe(f"{SUBJECT}.*", cb=hear)
+    await client.subscribe(f"{SUBJECT}.>", cb=hear)
 
 
 async def _connect(url: str) -> Client:
@@ -111,8 +111,8 @@ async def _connect(url: str) -> Client:
     return await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2, error_cb=lost)
 
 
-async def _publish(client: Client, aggregates: Iterable[str]) -> None:
+async def _publish(client: Client, topics: Iterable[str]) -> None:
     if client.is_connected:
         with suppress(*OUTAGES):
-            for aggregate in aggregates:
-                await client.publish(f"{SUBJECT}.{aggregate}")
+            for topic in topics:
+                await client.publish(f"{SUBJECT}.{topic}")

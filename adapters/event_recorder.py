@@ -43,7 +43,6 @@ from adapters.event_rows import (
 )
 from adapters.group_commit import GroupCommit
 from adapters.held_connection import HeldConnection
-from domain.catalogue import aggregate_topic
 from domain.events import Envelope
 
 POOL = {
@@ -60,10 +59,10 @@ UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_in
 ADDRESS = ("POSTGRES_DBNAME", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD")
 """What the library insists on being told."""
 OnAppend = Callable[[Collection[str]], None]
-"""Told after each group which kinds of aggregates may have new events, e.g. `workflow`. Must be quick, and not fail."""
+"""Told after each group of which topics there may be new events. Must be quick, and not fail."""
 
 
-def nobody(_aggregates: Collection[str]) -> None:
+def nobody(_topics: Collection[str]) -> None:
     """Is told, and does nothing."""
 
 
@@ -121,7 +120,7 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
 
     def _commit(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
         outcomes: Sequence[Positions | Exception] = self._commit_together(saves)
-        self.on_append({aggregate_topic(event.topic) for save in saves for event in save.events})
+        self.on_append({event.topic for save in saves for event in save.events})
         return outcomes
 
     @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)

@@ -72,7 +72,7 @@ class Relay:
                 logger.info("this relay leads")
                 await declare_stream(client.jetstream())
                 woken = asyncio.Event()
-                await bell.subscribe(client, lambda _aggregate: woken.set())
+                await bell.subscribe(client, lambda _topic: woken.set())
                 await _lead(db, client, woken, backoff)
         finally:
             await client.close()

@@ -77,7 +77,7 @@ def _following(tail: Tail, core: Core) -> Any:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         stop = asyncio.Event()
         following = asyncio.create_task(tail.run())
-        listening = asyncio.create_task(core.bell.listen(stop, lambda _aggregate: tail.wake()))
+        listening = asyncio.create_task(core.bell.listen(stop, lambda _topic: tail.wake()))
         yield
         stop.set()
         following.cancel()

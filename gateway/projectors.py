@@ -13,7 +13,6 @@ from adapters.relay import Relay
 from adapters.sealing.anchors import AnchorFile, Anchoring, AnchorWebhook, Place
 from adapters.sealing.sealer import Sealer
 from adapters.stopping import pause
-from domain.catalogue import aggregate_topic
 from gateway.bootstrap import Core
 from gateway.errors import OUTAGES
 from gateway.running import stopped_by_signals, together
@@ -24,6 +23,7 @@ from projections.projector import Projector
 
 POLL_SECONDS = 1.0
 """How long a read model may be behind when nobody rings, e.g. while NATS is down."""
+SOON_SECONDS = 0.1
 
 
 async def run_projectors(core: Core) -> None:
@@ -56,9 +56,9 @@ async def follow(core: Core, projectors: Sequence[Projector], stop: asyncio.Even
     the store."""
     wakeful = [WakefulProjector(core, projector) for projector in projectors]
 
-    def wake(aggregate: str) -> None:
+    def wake(topic: str) -> None:
         for each in wakeful:
-            each.wake(aggregate)
+            each.wake(topic)
 
     await together(core.bell.listen(stop, wake), *(each.run(stop) for each in wakeful))
 
@@ -69,19 +69,25 @@ class WakefulProjector:
     def __init__(self, core: Core, projector: Projector) -> None:
         self._core = core
         self._projector = projector
-        self._aggregates = {aggregate_topic(topic) for topic in projector.topics}
         self._woken = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
 
-    def wake(self, aggregate: str) -> None:
-        """There are new events of such aggregates."""
-        if aggregate in self._aggregates:
+    def wake(self, topic: str) -> None:
+        """There are new events of that topic. One that it does not fold only moves its checkpoint, which can wait a
+        little; but not long, for somebody may want to read what they have just written."""
+        if topic in self._projector.topics:
             self._woken.set()
+        elif self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._woken.set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. What goes wrong here is tried again, and stops no other read model."""
         backoff = Backoff(first=1.0, ceiling=30.0)
         while not stop.is_set():
             self._woken.clear()
+            if self._soon:
+                self._soon.cancel()
+                self._soon = None
             try:
                 await to_thread.run_sync(catch_up, self._core.engine, self._core.store, self._projector)
             except OUTAGES as outage:

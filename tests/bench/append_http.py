@@ -131,7 +131,8 @@ def _serve(database: str, library: str | None, ready: Connection) -> None:
         _add_bare_route(app)
         token = core.tokens.create("bench-peer" if library else "bench", Role.ADMIN, ActorKind.AUTOMATION, by="bench")
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, server_header=False))
-        asyncio.run(_tell_when_ready(server, ready, token))
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(_tell_when_ready(server, ready, token))
 
 
 async def _tell_when_ready(server: uvicorn.Server, ready: Connection, token: str) -> None:

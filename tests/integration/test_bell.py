@@ -52,11 +52,11 @@ async def _until_heard(bell: Bell, heard: list[str]) -> None:
     heard.clear()
 
 
-async def test_a_ring_says_which_aggregates_have_news(bell: Bell):
+async def test_a_ring_says_of_which_topics_there_is_news(bell: Bell):
     async with listening(bell) as heard:
-        bell.ring(["workflow", "preference"])
+        bell.ring(["workflow.requested", "preference.proposed"])
         await eventually(lambda: len(heard) == 2)
-    assert sorted(heard) == ["preference", "workflow"]
+    assert sorted(heard) == ["preference.proposed", "workflow.requested"]
 
 
 async def test_an_append_rings(bell: Bell, database: str):
@@ -64,7 +64,7 @@ async def test_an_append_rings(bell: Bell, database: str):
     store = PostgresEventStore(database, on_append=bell.ring)
     async with listening(bell) as heard:
         await asyncio.to_thread(store.session(story.ENVELOPE).save, story.stopped_run())
-        await eventually(lambda: heard == ["workflow"])
+        await eventually(lambda: sorted(heard) == ["workflow.requested", "workflow.stopped"])
     store.close()
 
 
