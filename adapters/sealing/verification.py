@@ -1,7 +1,7 @@
 """Looks at everything again: every event, every seal, every anchor, in order, up to the first thing that is wrong.
 
-Nothing that is stored is believed but what a trusted key has signed. Of the events that are not sealed yet it checks
-what can be checked; adapters/sealing/tail.py says what that is.
+Nothing that is stored is believed but what a trusted key has signed. Of the newest events it checks what else can be
+checked; adapters/sealing/tail.py says what that is.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ Progress = Callable[[int, int], None]
 @dataclass(slots=True)
 class Report:
     """What was found. `sealed` and `anchored` are the last positions that are, None where none is; `unsealed` counts
-    the events after `sealed`, `compared` those of them that NATS had heard of (None: it was not asked), `erased` lists
-    those whose data is gone. Where something is wrong, `problem` says what is at `position`; the rest was not read."""
+    the events after `sealed`, `compared` those of them that NATS had heard of (None: it was not asked);
+    what NATS had heard goes back to the position `heard_from`. `erased` lists the events whose data is gone. Where
+    something is wrong, `problem` says what is at `position`; the rest was not read."""
 
     events: int = 0
     seals: int = 0
@@ -41,6 +42,7 @@ class Report:
     anchored: int | None = None
     unsealed: int = 0
     compared: int | None = None
+    heard_from: int | None = None
     erased: list[int] = field(default_factory=list)
     position: int | None = None
     problem: str | None = None
@@ -53,14 +55,14 @@ def verify(
     heard: Told | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> Report:
-    """The log as it is at one moment, against the seals in the database and these anchors; its unsealed tail against
-    what NATS had `heard` before. `on_progress` is told how many events were read, of how many."""
+    """The log as it is at one moment, against the seals in the database, these anchors, and what NATS had `heard`
+    before. `on_progress` is told how many events were read, of how many."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
         walk = _Walk(db, keyring, on_progress)
         try:
             walk.sealed_events()
             walk.anchors(anchors)
-            walk.unsealed_events(heard)
+            walk.newest_events(heard)
         except Wrong as wrong:
             walk.report.position, walk.report.problem = wrong.position, wrong.problem
     return walk.report
@@ -116,13 +118,14 @@ class _Walk:
             self.report.anchors += 1
             self.report.anchored = known
 
-    def unsealed_events(self, heard: Told | None) -> None:
-        """What is after the last seal."""
+    def newest_events(self, heard: Told | None) -> None:
+        """What is after the last seal, and what NATS heard of."""
         sealed = self._last.last_position if self._last else BEGINNING
         self.report.unsealed = sum(1 for _ in self._upto(END))
         self._wrongs += tail_faults(self._db, sealed, heard or {})
         self._raise_first()
         self.report.compared = None if heard is None else sum(position > sealed for position in heard)
+        self.report.heard_from = min(heard, default=None) if heard else None
 
     @property
     def _after_last(self) -> int:

@@ -11,7 +11,7 @@ import typer
 
 from adapters.sealing.anchors import Anchoring, read_anchors
 from adapters.sealing.keys import read_keyring
-from adapters.sealing.told import told_after
+from adapters.sealing.told import told_lately
 from adapters.sealing.verification import Report, verify
 from gateway.bootstrap import open_core
 from gateway.cli.client import ApiError
@@ -46,7 +46,7 @@ def verify_log(
             core.engine,
             read_keyring(keys or settings.seal_keyring),
             read_anchors(anchored) if anchored.exists() else [],
-            asyncio.run(told_after(str(settings.nats_url), core.seals.standing().sealed)),
+            asyncio.run(told_lately(str(settings.nats_url))),
             shown(bar, "events"),
         )
     if as_json:
@@ -111,6 +111,8 @@ def _tell(report: Report) -> None:
         return
     heard = "NATS could not be asked about them" if report.compared is None else f"NATS confirms {report.compared}"
     _line("not sealed", f"{report.unsealed} events; {heard}" if report.unsealed else "nothing")
+    if report.heard_from is not None:
+        _line("NATS", f"was told the same of the events from {report.heard_from} on")
     if report.erased:
         _line("erased", f"the data of {len(report.erased)} events, which --json lists: compare that with your records")
     console.print("[green]✓[/] nothing is wrong")

@@ -16,7 +16,7 @@ from adapters.relay import published
 from adapters.sealing.anchors import read_anchors
 from adapters.sealing.book import SealBook
 from adapters.sealing.keys import read_keyring
-from adapters.sealing.told import told_after
+from adapters.sealing.told import told_lately
 from adapters.sealing.verification import verify
 from domain.events import Recorded
 from gateway.bootstrap import open_engine
@@ -108,7 +108,7 @@ def _tampered(stage: Stage, engine: Engine) -> Iterator[str]:
     if not _in_time(lambda: book.standing().sealed >= book.standing().head):
         yield f"the log is sealed up to {book.standing().sealed}, and goes up to {book.standing().head}"
     anchors = read_anchors(settings.anchors) if settings.anchors.exists() else []
-    heard = asyncio.run(told_after(stage.nats.url, 0))
+    heard = asyncio.run(told_lately(stage.nats.url))
     report = verify(engine, read_keyring(settings.seal_keyring), anchors, heard)
     if report.problem:
         yield f"the audit finds at {report.position}: {report.problem}"

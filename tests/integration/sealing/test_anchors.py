@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from nats import connect
+from nats.js import JetStreamContext
 from sqlalchemy import Engine, select
 
 from adapters.event_store import PostgresEventStore
 from adapters.event_tables import ANCHORS
+from adapters.nats import STREAM, declare_stream
 from adapters.relay import Relay, published
+from adapters.sealing import told as told_module
 from adapters.sealing.anchors import AnchorFile, Anchoring, AnchorWebhook, Place, read_anchors
 from adapters.sealing.keys import read_keyring
 from adapters.sealing.seal import NoSeal, Seal, latest_seal
 from adapters.sealing.sealer import Sealer
-from adapters.sealing.told import told_after
+from adapters.sealing.told import told_lately
 from adapters.sealing.verification import verify
 from tests import story
 from tests.integration.sealing.conftest import all_seals, tell
@@ -92,7 +96,21 @@ def test_a_line_that_is_no_anchor_is_named(tmp_path: Path):
         read_anchors(tmp_path / "anchors")
 
 
-async def test_nats_is_a_witness_of_what_is_not_sealed_yet(
+@pytest.fixture
+async def stream(nats: str) -> AsyncIterator[JetStreamContext]:
+    """With the events' stream, empty."""
+    client = await connect(nats)
+    stream = client.jetstream()
+    await declare_stream(stream)
+    await stream.delete_stream(STREAM)
+    await declare_stream(stream)
+    yield stream
+    await stream.delete_stream(STREAM)
+    await client.close()
+
+
+@pytest.mark.usefixtures("stream")
+async def test_nats_is_a_witness_of_the_newest_events_sealed_or_not(
     database: str, nats: str, store: PostgresEventStore, engine: Engine, sealer: Sealer, tmp_path: Path
 ):
     store.session(story.ENVELOPE).save(story.completed_run())
@@ -105,13 +123,26 @@ async def test_nats_is_a_witness_of_what_is_not_sealed_yet(
     relaying = asyncio.create_task(Relay(database, nats).run(stop))
     while published(engine) < head:  # noqa: ASYNC110 - another process might be the relay
         await asyncio.sleep(0.05)
-    heard = await told_after(nats, sealed.last_position)
     stop.set()
     await relaying
+    heard = await told_lately(nats)
     assert heard
-    assert sorted(heard) == list(range(sealed.last_position + 1, head + 1))
+    assert sorted(heard) == list(range(1, head + 1))
     report = verify(engine, read_keyring(tmp_path / "keyring"), heard=heard)
-    assert (report.problem, report.compared) == (None, len(heard))
+    assert (report.problem, report.compared, report.heard_from) == (None, head - sealed.last_position, 1)
+
+
+async def test_what_nats_has_forgotten_is_passed_over(
+    nats: str, stream: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+):
+    assert await told_lately(nats) == {}
+    for position in range(1, 7):
+        await stream.publish("events.x", json.dumps({"position": position}).encode())
+    for forgotten in (1, 4):
+        await stream.delete_msg(STREAM, forgotten)
+    assert sorted(await told_lately(nats) or {}) == [2, 3, 5, 6]
+    monkeypatch.setattr(told_module, "LONGEST", 4)
+    assert sorted(await told_lately(nats) or {}) == [3, 5, 6]
 
 
 def tell_rest(store: PostgresEventStore) -> int:
@@ -120,4 +151,4 @@ def tell_rest(store: PostgresEventStore) -> int:
 
 
 async def test_without_nats_nothing_is_compared():
-    assert await told_after("nats://127.0.0.1:1", 0) is None
+    assert await told_lately("nats://127.0.0.1:1") is None

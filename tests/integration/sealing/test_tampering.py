@@ -98,10 +98,11 @@ def leave_gap(engine: Engine) -> int:
         return int(db.exec_driver_sql(drawn).scalar_one())
 
 
-def seal(engine: Engine, keys: Path) -> None:
+def seal(engine: Engine, keys: Path, anchored: bool = True) -> None:
     """Seals and anchors all there is."""
     Sealer(engine, keys / "key", keys / "keyring").seal_all()
-    Anchoring(engine, [AnchorFile(keys / "anchors")]).anchor()
+    if anchored:
+        Anchoring(engine, [AnchorFile(keys / "anchors")]).anchor()
 
 
 def publish(engine: Engine, head: int) -> Told:
@@ -130,6 +131,14 @@ class Suspect:
         with self.engine.begin() as db:
             for statement in statements:
                 db.exec_driver_sql(statement)
+
+    def erase(self, position: int) -> None:
+        """As an erasure does: data and salt."""
+        self.tamper(
+            "DELETE FROM event_salts s USING stored_events e WHERE s.originator_id = e.originator_id"
+            f" AND s.originator_version = e.originator_version AND notification_id = {position}",
+            f"UPDATE stored_events SET state = '' WHERE notification_id = {position}",
+        )
 
     def become(self, schema: str) -> None:
         """The log as it is in that copy."""
@@ -184,11 +193,7 @@ def test_an_untouched_log_is_found_sound_and_told_how_far_it_is_sealed_and_ancho
 
 
 def test_an_erasure_of_data_and_salt_breaks_no_seal_and_is_told(suspect: Suspect):
-    suspect.tamper(
-        f"DELETE FROM event_salts USING stored_events e WHERE notification_id = {EDITED}"
-        " AND event_salts.originator_id = e.originator_id AND event_salts.originator_version = e.originator_version",
-        f"UPDATE stored_events SET state = '' WHERE notification_id = {EDITED}",
-    )
+    suspect.erase(EDITED)
     report = suspect.verified()
     assert (report.problem, report.erased) == (None, [EDITED])
 
@@ -374,3 +379,34 @@ def test_a_tail_that_was_cut_off_is_found(suspect: Suspect, scene: Scene):
     assert report.position <= scene.head
     assert report.problem
     assert report.problem.endswith("it was cut")
+
+
+# --- what was changed before it was sealed
+
+
+@pytest.mark.parametrize("change", ["UPDATE stored_events SET actor_subject = 'eve'", "DELETE FROM stored_events"])
+def test_a_seal_does_not_hide_a_change_that_came_before_it(suspect: Suspect, scene: Scene, change: str):
+    position = scene.sealed + 2
+    suspect.tamper(f"{change} WHERE notification_id = {position}")
+    seal(suspect.engine, scene.keys, anchored=False)
+    assert suspect.verified().problem is None
+    assert suspect.verified(heard=True).position == position
+
+
+def test_an_event_that_is_sealed_and_erased_since_is_not_held_against_nats(suspect: Suspect, scene: Scene):
+    position = scene.sealed + 2
+    seal(suspect.engine, scene.keys, anchored=False)
+    suspect.erase(position)
+    report = suspect.verified(heard=True)
+    assert (report.problem, report.erased) == (None, [position])
+
+
+def test_nats_may_have_lost_news_of_what_is_sealed(suspect: Suspect, scene: Scene):
+    seal(suspect.engine, scene.keys, anchored=False)
+    heard = {position: event for position, event in scene.heard.items() if position != scene.sealed + 2}
+    assert verify(suspect.engine, scene.keyring, heard=heard).problem is None
+
+
+def test_another_release_may_have_told_nats_in_another_form(suspect: Suspect, scene: Scene):
+    heard = {position: event | {"newattribute": "x", "source": "/x"} for position, event in scene.heard.items()}
+    assert verify(suspect.engine, scene.keyring, heard=heard).problem is None
