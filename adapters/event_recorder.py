@@ -43,6 +43,7 @@ from adapters.event_rows import (
 )
 from adapters.group_commit import GroupCommit
 from adapters.held_connection import HeldConnection
+from adapters.pings import check_after_rest
 from domain.events import Envelope
 
 POOL = {
@@ -213,7 +214,6 @@ def open_factory(database_url: str) -> EnvelopeFactory:
         {
             "PERSISTENCE_MODULE": "adapters.event_recorder:EnvelopeFactory",
             **dict.fromkeys(ADDRESS, "-"),
-            "POSTGRES_PRE_PING": "yes",
             "POSTGRES_ENABLE_DB_FUNCTIONS": "no",
             "CREATE_TABLE": "no",
             **POOL,
@@ -221,4 +221,5 @@ def open_factory(database_url: str) -> EnvelopeFactory:
     )
     factory = cast(EnvelopeFactory, constructed)
     factory.datastore.pool.kwargs = {"row_factory": dict_row, **UNREACHABLE, **conninfo}
+    factory.datastore.pool._check = check_after_rest()  # the library knows only always (POSTGRES_PRE_PING) and never
     return factory

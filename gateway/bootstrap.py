@@ -17,6 +17,7 @@ from adapters.bell import Bell
 from adapters.event_feed import EventFeed
 from adapters.event_recorder import UNREACHABLE
 from adapters.event_store import PostgresEventStore
+from adapters.pings import ping_after_rest
 from adapters.policy_checkpoints import PolicyCheckpoints
 from adapters.relay import published
 from adapters.sealing.book import SealBook
@@ -98,10 +99,5 @@ def open_core(settings: Settings) -> Iterator[Core]:
 def open_engine(database_url: str) -> Engine:
     """Connections to the read models. Times come back as UTC; a server that is gone without a word is given up."""
     url = make_url(database_url).set(drivername="postgresql+psycopg")
-    return create_engine(
-        url,
-        pool_size=10,
-        max_overflow=20,
-        pool_pre_ping=True,
-        connect_args={"options": "-c timezone=UTC", **UNREACHABLE},
-    )
+    connect = {"options": "-c timezone=UTC", **UNREACHABLE}
+    return ping_after_rest(create_engine(url, pool_size=10, max_overflow=20, connect_args=connect))

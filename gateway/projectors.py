@@ -60,7 +60,12 @@ async def follow(core: Core, projectors: Sequence[Projector], stop: asyncio.Even
         for each in wakeful:
             each.wake(topic)
 
-    await together(core.bell.listen(stop, wake), *(each.run(stop) for each in wakeful))
+    async def end() -> None:
+        await stop.wait()
+        for each in wakeful:
+            each.woken.set()
+
+    await together(core.bell.listen(stop, wake), end(), *(each.run(stop) for each in wakeful))
 
 
 class WakefulProjector:
@@ -69,22 +74,22 @@ class WakefulProjector:
     def __init__(self, core: Core, projector: Projector) -> None:
         self._core = core
         self._projector = projector
-        self._woken = asyncio.Event()
+        self.woken = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
 
     def wake(self, topic: str) -> None:
         """There are new events of that topic. One that it does not fold only moves its checkpoint, which can wait a
         little; but not long, for somebody may want to read what they have just written."""
         if topic in self._projector.topics:
-            self._woken.set()
+            self.woken.set()
         elif self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._woken.set)
+            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self.woken.set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. What goes wrong here is tried again, and stops no other read model."""
         backoff = Backoff(first=1.0, ceiling=30.0)
         while not stop.is_set():
-            self._woken.clear()
+            self.woken.clear()
             if self._soon:
                 self._soon.cancel()
                 self._soon = None
@@ -98,4 +103,4 @@ class WakefulProjector:
                 await pause(stop, backoff.next_delay())
             else:
                 backoff.reset()
-                await pause(self._woken, POLL_SECONDS)
+                await pause(self.woken, POLL_SECONDS)

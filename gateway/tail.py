@@ -144,8 +144,14 @@ class Tail:
                 self._looked_at, self._failure = time.monotonic(), None
 
     def wake(self) -> None:
-        """There is something new."""
-        self._woken.set()
+        """There is something new. Without clients it can wait."""
+        if self.has_clients:
+            self._woken.set()
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether anybody follows live."""
+        return bool(self._subscriptions)
 
     def probe(self) -> None:
         """Raises TailStopped when the log's end was not seen for long, since streams cannot tell that from quiet."""

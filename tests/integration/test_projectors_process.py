@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from uuid_utils.compat import uuid7
 
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.schema import upgrade
+from domain.workflow import Task, Workflow
+from gateway import projectors
 from gateway.bootstrap import Core, open_core
 from gateway.projectors import follow, seal
 from gateway.settings import Settings
@@ -62,6 +65,18 @@ async def test_every_read_model_follows_the_log(core: Core):
     with core.engine.connect() as db:
         assert workflow_runs.counts(db)["completed"] == 1
     assert {standing.lag for standing in status(core.engine, core.store.head())} == {0}
+
+
+async def test_an_append_wakes_those_who_fold_it_at_once_and_the_others_soon(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+):
+    async with running(core):
+        assert await come_to(core.engine, tell(core))
+        monkeypatch.setattr(projectors, "POLL_SECONDS", 600)
+        await asyncio.sleep(1.5)  # whoever polled by the old clock sleeps by the new one now
+        again = Workflow.request(uuid7(), "mutual_ranking", Task(("Why?",)), 1, (), "", None, at=story.at(0))
+        core.store.session(story.ENVELOPE).save(again)
+        assert await come_to(core.engine, core.store.head())
 
 
 async def test_without_nats_they_follow_it_a_little_later(core: Core, server: EmbeddedNats):

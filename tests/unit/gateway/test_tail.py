@@ -63,6 +63,20 @@ async def running(log: Log) -> AsyncIterator[Tail]:
     task.cancel()
 
 
+async def test_a_ring_makes_it_look_before_it_would_by_itself() -> None:
+    log = Log()
+    log.append(1)
+    tail = Tail(log, seconds=600)
+    task = asyncio.create_task(tail.run())
+    following = asyncio.create_task(take(tail, 2, after=0))
+    while not tail.has_clients:  # noqa: ASYNC110 - the tail has no event for it
+        await asyncio.sleep(0.001)
+    log.append(1)
+    tail.wake()
+    assert await following == log.positions()
+    task.cancel()
+
+
 async def take(tail: Tail, count: int, after: int | None, wanted: Wanted = Wanted()) -> list[int]:  # noqa: B008
     found: list[int] = []
     async with asyncio.timeout(10), aclosing(tail.follow(wanted, after)) as frames:
@@ -188,7 +202,9 @@ async def test_the_tail_goes_on_where_it_was_whatever_went_wrong(
     log = Failing()
     async with running(log) as tail:
         taking = asyncio.create_task(take(tail, 3, after=None))
-        await asyncio.sleep(0.05)
+        while not tail.has_clients:  # noqa: ASYNC110 - the tail has no event for it
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.1)  # its history is read
         log.failures = 3
         log.append(3)
         assert await taking == log.positions()
