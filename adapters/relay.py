@@ -105,7 +105,7 @@ async def _lead(db: Connection, client: Client, woken: asyncio.Event, backoff: B
             try:
                 await _publish(jetstream, rows)
             except TimeoutError:
-                await _forget_if_stuck(db, jetstream, rows[-1:])
+                await _forget_if_stuck(db, client, rows[-1:])
                 raise
             position = rows[-1]["notification_id"]
             await db.execute("UPDATE relay SET position = %s WHERE name = %s", (position, NAME))
@@ -131,20 +131,25 @@ async def _publish(jetstream: JetStreamContext, rows: Sequence[DictRow]) -> None
             future.cancel()
 
 
-async def _forget_if_stuck(db: Connection, jetstream: JetStreamContext, last: Sequence[DictRow]) -> None:
+async def _forget_if_stuck(db: Connection, client: Client, last: Sequence[DictRow]) -> None:
     """A stream whose disk was full takes nothing more, even when there is room again, until nats-server is restarted
     (2.15). It holds nothing but news: it is deleted, and declared anew when the relay starts over.
 
-    `last`: the last event that it did not take; it would acknowledge one that it holds. Another leader's stream is left
-    alone: the connection would raise.
+    `last`: the last event that it did not take; it would acknowledge one that it holds. NATS must answer before and
+    after it is offered, over one connection: silence alone is an outage, in which the client would keep the deletion
+    to send it later. Another leader's stream is left alone: the connection would raise.
     """
-    await db.execute("SELECT")
+    jetstream = client.jetstream()
+    await jetstream.stream_info(STREAM)
+    reconnects = client.stats["reconnects"]
     try:
         await _publish(jetstream, last)
     except TimeoutError:
         await db.execute("SELECT")
-        await jetstream.delete_stream(STREAM)
-        logger.warning("the stream took no news, though NATS answers; it is made anew")
+        await jetstream.stream_info(STREAM)
+        if client.is_connected and client.stats["reconnects"] == reconnects:
+            await jetstream.delete_stream(STREAM)
+            logger.warning("the stream took no news, though NATS answers; it is made anew")
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:

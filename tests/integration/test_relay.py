@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import nats as nats_client
 import pytest
 from sqlalchemy import create_engine
 
+from adapters import relay
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.event_store import PostgresEventStore
 from adapters.nats import News, NewsDesk
@@ -95,6 +98,14 @@ def request_run(store: PostgresEventStore, name: str, turn: str = "Hello?") -> i
     return store.session(story.ENVELOPE).save(run).position
 
 
+def told(database: str) -> int:
+    """How far the relay has come."""
+    engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+    position = published(engine)
+    engine.dispose()
+    return position
+
+
 async def published_events(url: str) -> list[dict[str, Any]]:
     """What is in the stream."""
     client = await nats_client.connect(url)
@@ -116,9 +127,7 @@ async def test_every_event_is_told_once_and_in_order(database: str, server: Embe
     events = list(store.read())
     assert [news.event_id for news in subscriber.heard] == [recorded.event_id for recorded in events]
     assert [news.type for news in subscriber.heard] == [recorded.type for recorded in events]
-    engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
-    assert published(engine) == head + 1
-    engine.dispose()
+    assert told(database) == head + 1
 
 
 async def test_an_event_is_told_as_a_cloud_event(database: str, server: EmbeddedNats, store: PostgresEventStore):
@@ -204,6 +213,58 @@ async def test_after_nats_was_away_news_goes_on(
         await eventually(lambda: during in subscriber.positions, within=30)
         after = request_run(store, "after")
         await eventually(lambda: after in subscriber.positions)
+
+
+@contextmanager
+def stopped(server: EmbeddedNats) -> Iterator[None]:
+    server.stop()
+    yield
+    server.start()
+
+
+@contextmanager
+def hanging(server: EmbeddedNats) -> Iterator[None]:
+    assert server.pid
+    os.kill(server.pid, SIGSTOP)
+    yield
+    os.kill(server.pid, SIGCONT)
+
+
+@pytest.mark.parametrize("away", [stopped, hanging])
+async def test_a_nats_that_is_away_for_longer_than_the_relay_waits_keeps_its_news(
+    away: Callable[[EmbeddedNats], AbstractContextManager[None]],
+    database: str,
+    server: EmbeddedNats,
+    store: PostgresEventStore,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(relay, "ACK_SECONDS", 0.2)
+    subscriber = Subscriber()
+    async with running(Relay(database, server.url), desk_for(server.url, subscriber)):
+        first = request_run(store, "before")
+        await eventually(lambda: first in subscriber.positions)
+        with away(server):
+            during = request_run(store, "while it is away")
+            await asyncio.sleep(1.5)
+        await eventually(lambda: during in subscriber.positions)
+        assert [event["position"] for event in await published_events(server.url)] == [first, during]
+
+
+async def test_a_stream_that_acknowledges_nothing_is_made_anew(
+    database: str, server: EmbeddedNats, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(relay, "ACK_SECONDS", 0.2)
+    client = await nats_client.connect(server.url)
+    jetstream = client.jetstream()
+    async with running(Relay(database, server.url)):
+        first = request_run(store, "before")
+        await eventually(lambda: told(database) == first)
+        await jetstream.delete_stream("EVENTS")
+        stuck = await jetstream.add_stream(name="EVENTS", subjects=["events.>"], no_ack=True)
+        after = request_run(store, "after")
+        await eventually(lambda: told(database) == after)
+        assert (await jetstream.stream_info("EVENTS")).created != stuck.created
+    await client.close()
 
 
 async def test_a_stream_deleted_under_everybody_is_made_again(
