@@ -16,6 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _forget()
     op.create_table(
         "audit",
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -63,3 +64,11 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("workflow_runs_revision_idx", table_name="workflow_runs")
     op.drop_table("audit")
+    _forget()
+
+
+def _forget() -> None:
+    """How far the read model was, and what a rebuild left behind: an empty table begins with the first event."""
+    op.execute("DROP TABLE IF EXISTS shadow.audit")
+    for table in ("parked_events", "checkpoints"):
+        op.execute(f"DELETE FROM {table} WHERE projector IN ('audit', 'shadow.audit')")

@@ -20,6 +20,7 @@ def upgrade() -> None:
     op.execute(
         "UPDATE parked_events SET aggregate_id = originator_id FROM stored_events WHERE notification_id = position"
     )
+    op.execute("DELETE FROM parked_events WHERE aggregate_id IS NULL")  # of an event that a restored store lacks
     op.alter_column("parked_events", "aggregate_id", nullable=False)
     op.create_index("parked_events_aggregate_idx", "parked_events", ["projector", "aggregate_id"])
 

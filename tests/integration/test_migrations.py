@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, LiteralString
 
+import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier, Placeholder
 from sqlalchemy import create_engine, inspect
 
 from adapters.event_store import PostgresEventStore
 from adapters.schema import check, downgrade, upgrade
-from projections import ALL, workflow_runs
+from projections import ALL, audit, workflow_runs
 from projections.engine import catch_up
 from tests import story
 
@@ -66,3 +69,42 @@ def test_read_models_come_to_a_database_that_is_full_of_events_and_go_without_to
         downgrade(database, "0001")
         assert tables(database).isdisjoint(projector.name for projector in ALL)
         assert list(store.read()) == before
+
+
+def test_a_read_model_that_went_and_came_back_begins_with_the_first_event(database: str):
+    upgrade(database)
+    with store_of(database) as store:
+        store.session(story.ENVELOPE).save(story.stopped_run())
+        engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+        catch_up(engine, store, audit.PROJECTOR)
+        park(database, "audit", "shadow.audit", aggregate_id=story.id_of("stopped run"))
+
+        downgrade(database, "0007")
+        upgrade(database)
+        assert rows(database, "SELECT projector FROM parked_events") == []
+        catch_up(engine, store, audit.PROJECTOR)
+        assert rows(database, "SELECT position FROM audit ORDER BY position") == [(1,), (2,)]
+        engine.dispose()
+
+
+def test_a_parked_event_that_is_gone_from_the_store_does_not_stop_the_migrations(database: str):
+    upgrade(database, "0005")
+    park(database, "workflow_runs")
+    upgrade(database)
+    assert rows(database, "SELECT projector FROM parked_events") == []
+
+
+def park(database: str, *projectors: str, **more: object) -> None:
+    """An event that the store does not hold."""
+    values = {"position": 7, "error": "unreadable", **more}
+    statement = SQL("INSERT INTO parked_events (projector, {}) VALUES (%(projector)s, {})").format(
+        SQL(", ").join(map(Identifier, values)), SQL(", ").join(map(Placeholder, values))
+    )
+    with psycopg.connect(database) as connection:
+        for projector in projectors:
+            connection.execute(statement, {"projector": projector, **values})
+
+
+def rows(database: str, query: LiteralString) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database) as connection:
+        return connection.execute(query).fetchall()
