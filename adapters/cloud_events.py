@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
+from adapters.event_store import NOBODY
+from domain.events import event_id
+
 SOURCE = "/caravan"
 
 CloudEvent = dict[str, Any]
@@ -16,22 +19,24 @@ CloudEvent = dict[str, Any]
 def cloud_event(row: Mapping[str, Any]) -> CloudEvent:
     """`row`: of `stored_events`. Extensions carry the envelope; those that say nothing are left out.
 
-    An event whose data cannot be read as JSON is still told, as `data_base64`.
+    An event that was stored without an envelope gets what its readers need of one, the same as when it is decoded. An
+    event whose data cannot be read as JSON is still told, as `data_base64`.
     """
+    id, version = row["originator_id"], row["originator_version"]
     event = {
         "specversion": "1.0",
-        "id": str(row["event_id"]),
+        "id": str(row["event_id"] or event_id(id, version)),
         "source": f"{SOURCE}/{row['project']}",
         "type": row["topic"],
-        "subject": str(row["originator_id"]),
+        "subject": str(id),
         "time": row["recorded_at"].astimezone(UTC).isoformat(),
         "datacontenttype": "application/json",
         "position": row["notification_id"],
-        "version": row["originator_version"],
+        "version": version,
         "schemaversion": row["schema_version"],
-        "actor": row["actor_subject"],
-        "actorkind": row["actor_kind"],
-        "correlationid": _text(row["correlation_id"]),
+        "actor": row["actor_subject"] or NOBODY.subject,
+        "actorkind": row["actor_kind"] or NOBODY.kind.value,
+        "correlationid": str(row["correlation_id"] or id),
         "causationid": _text(row["causation_id"]),
         "commandid": _text(row["command_id"]),
         "traceparent": row["traceparent"],

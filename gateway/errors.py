@@ -70,6 +70,18 @@ class NotCaughtUp(DomainError):
     status = 503
 
 
+class NotInTheAudit(DomainError):
+    """A walk was asked of an event that the audit could not take in. HTTP 409."""
+
+    status = 409
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"the audit could not take in the event at {position}, and does not know what led to it or what it led to; "
+            "`caravan projections parked audit` says why"
+        )
+
+
 class InFlight(DomainError):
     """The same request is being worked on, under the same Idempotency-Key. HTTP 409."""
 

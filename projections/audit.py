@@ -155,6 +155,16 @@ class Filter:
 EVERYTHING = Filter()
 
 
+def needed_for(wanted: Filter) -> list[Projector]:
+    """The read models that say which events these are."""
+    needed = [PROJECTOR]
+    if wanted.run is not None:
+        needed.append(dpo_annotations.PROJECTOR)
+    if wanted.revision is not None:
+        needed.append(workflow_runs.PROJECTOR)
+    return needed
+
+
 def positions(
     db: Connection,
     wanted: Filter,
@@ -172,6 +182,11 @@ def positions(
 def position_of(db: Connection, event_id: UUID) -> int | None:
     """Where that event is in the log."""
     return db.scalar(select(TABLE.c.position).where(TABLE.c.event_id == event_id))
+
+
+def knows(db: Connection, position: int) -> bool:
+    """Whether that event was taken in."""
+    return db.scalar(select(TABLE.c.position).where(TABLE.c.position == position)) is not None
 
 
 def circumstances(db: Connection, positions: Collection[int]) -> dict[int, Row]:

@@ -16,7 +16,7 @@ from domain.errors import Invalid, NotFound
 from domain.events import ActorKind
 from gateway.auth import needs
 from gateway.bootstrap import Core
-from gateway.errors import NotCaughtUp, responses
+from gateway.errors import NotCaughtUp, NotInTheAudit, responses
 from gateway.event_types import event_types
 from gateway.requests import (
     MAX_POSITION,
@@ -33,15 +33,13 @@ from gateway.requests import (
 )
 from gateway.shapes import PageOf
 from gateway.strict import StrictRoute
-from projections import agent_rosters, audit, causation, dpo_annotations, workflow_runs
+from projections import audit, causation
 from projections.projector import Row
 
 router = APIRouter(prefix="/v1/events", tags=["audit"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
 
 CloudEvent = dict[str, Any]
-READ_MODELS = (audit.PROJECTOR, workflow_runs.PROJECTOR, agent_rosters.PROJECTOR, dpo_annotations.PROJECTOR)
-NAMES = [projector.name for projector in READ_MODELS]
-Audit = Annotated[View, viewing(*READ_MODELS)]
+Audit = Annotated[View, viewing(audit.PROJECTOR)]
 
 
 def _which(event: Annotated[str, Path(description="Its position, or its id")]) -> int | UUID:
@@ -62,14 +60,13 @@ class Step(BaseModel):
 
 
 class Beginning(BaseModel):
-    """The command with which it began, and on whose behalf. `causation_id`: what led to it outside of this log."""
+    """The command with which it began, and on whose behalf."""
 
     command_id: UUID | None
     actor: str
     actor_kind: ActorKind
     time: datetime
     correlation_id: UUID
-    causation_id: UUID | None
     traceparent: str | None
 
 
@@ -77,7 +74,9 @@ class Causes(BaseModel):
     """What led to an event, which is the first of `items` itself."""
 
     items: list[Step]
-    began_with: Beginning | None = Field(description="null: it lies further back than a walk goes")
+    began_with: Beginning | None = Field(
+        description="null: it lies further back than a walk goes, or an event on the way could not be taken in"
+    )
     position: int = Field(description="The log's events up to this position are known")
 
 
@@ -121,8 +120,12 @@ async def _answerable(
     core: CoreOf, wanted: Annotated[audit.Filter, Depends(_filter)], after: After = None
 ) -> audit.Filter:
     if not _log_knows(wanted):
-        await caught_up(core, NAMES, after)
+        await caught_up(core, _names(wanted), after)
     return wanted
+
+
+def _names(wanted: audit.Filter) -> list[str]:
+    return [projector.name for projector in audit.needed_for(wanted)]
 
 
 @router.get("", response_model=PageOf[CloudEvent])
@@ -144,13 +147,14 @@ def list_events(
         upto = min(position_of(cursor) - 1, MAX_POSITION if upto is None else upto)
     elif cursor is not None:
         after = max(position_of(cursor), after)
-    with view_of(core, NAMES) as view:
+    with view_of(core, _names(wanted)) as view:
         if _log_knows(wanted):
-            known = core.feed.head()
-            found = core.feed.page(after, upto, (), wanted.aggregate, limit + 1, newest_first)
+            known = core.feed.head(view.db)
+            found = core.feed.page(after, upto, (), wanted.aggregate, limit + 1, newest_first, view.db)
         else:
             known = view.position
-            found = core.feed.at(audit.positions(view.db, wanted, after, upto, limit + 1, newest_first))
+            upto = known if upto is None else min(upto, known)
+            found = core.feed.at(audit.positions(view.db, wanted, after, upto, limit + 1, newest_first), view.db)
         items = list(_described(view, found[:limit]))
     more = len(found) > limit
     return {"items": items, "next": str(items[-1]["position"]) if more else None, "position": known}
@@ -163,7 +167,7 @@ def get_event(event: WhichEvent, core: CoreOf, view: Audit) -> CloudEvent:
     return described
 
 
-@router.get("/{event}/causes", responses=responses(404))
+@router.get("/{event}/causes", responses=responses(404, 409))
 def list_causes(event: WhichEvent, core: CoreOf, view: Audit) -> Causes:
     """The event, what led to it, and so on back to the command with which it began."""
     walked = causation.causes(view.db, _located(event, core, view))
@@ -171,7 +175,7 @@ def list_causes(event: WhichEvent, core: CoreOf, view: Audit) -> Causes:
     return Causes(items=steps, began_with=_beginning(steps), position=view.position)
 
 
-@router.get("/{event}/effects", responses=responses(404))
+@router.get("/{event}/effects", responses=responses(404, 409))
 def list_effects(event: WhichEvent, core: CoreOf, view: Audit, cursor: Cursor = None, limit: Limit = 50) -> Effects:
     """All that the event led to, directly or by way of others, in the order of the log."""
     after = 0 if cursor is None else position_of(cursor)
@@ -181,20 +185,28 @@ def list_effects(event: WhichEvent, core: CoreOf, view: Audit, cursor: Cursor = 
 
 
 def _found(event: int | UUID, core: Core, view: View) -> CloudEvent:
-    """Raises NotFound."""
+    """Raises NotFound, and NotCaughtUp for an id that may be of an event that is newer than the audit."""
     position = event if isinstance(event, int) else audit.position_of(view.db, event)
-    found = core.feed.at([] if position is None else [position])
+    if position is None and view.position < (head := core.feed.head(view.db)):
+        raise _behind(view, head)
+    found = core.feed.at([] if position is None else [position], view.db)
     if not found:
         raise NotFound("event", str(event))
     return found[0]
 
 
 def _located(event: int | UUID, core: Core, view: View) -> int:
-    """From where to walk. Raises NotFound, and NotCaughtUp for an event that is newer than the read models."""
+    """From where to walk. Raises NotFound, NotCaughtUp for an event that is newer than the audit, and NotInTheAudit."""
     position: int = _found(event, core, view)["position"]
     if position > view.position:
-        raise NotCaughtUp(f"{', '.join(NAMES)} know the log up to {view.position}; ask again with ?after={position}")
+        raise _behind(view, position)
+    if not audit.knows(view.db, position):
+        raise NotInTheAudit(position)
     return position
+
+
+def _behind(view: View, position: int) -> NotCaughtUp:
+    return NotCaughtUp(f"the audit knows the log up to {view.position}; ask again with ?after={position}")
 
 
 def _described(view: View, events: Sequence[CloudEvent]) -> Iterable[CloudEvent]:
@@ -209,20 +221,19 @@ def _described(view: View, events: Sequence[CloudEvent]) -> Iterable[CloudEvent]
 
 def _steps(core: Core, view: View, walked: Sequence[Row]) -> list[Step]:
     depths = {row["position"]: row["depth"] for row in walked}
-    events = _described(view, core.feed.at(list(depths)))
+    events = _described(view, core.feed.at(list(depths), view.db))
     return [Step(depth=depths[event["position"]], event=event) for event in events]
 
 
 def _beginning(steps: Sequence[Step]) -> Beginning | None:
-    if not steps or steps[-1].depth == causation.DEPTH:
-        return None
     root = steps[-1].event
+    if "causationid" in root:
+        return None
     return Beginning(
         command_id=root.get("commandid"),
         actor=root["actor"],
         actor_kind=root["actorkind"],
         time=root["time"],
         correlation_id=root["correlationid"],
-        causation_id=root.get("causationid"),
         traceparent=root.get("traceparent"),
     )

@@ -91,7 +91,8 @@ def get_preference(preference_id: UUID, view: Pairs, core: CoreOf, tag: Tag) -> 
     """A pair as it stands, with every opinion that there ever was."""
     pair = found(dpo_annotations.find(view.db, preference_id), "preference", preference_id)
     tag.name(pair)
-    history = core.feed.page(upto=pair["position"], types=topics_of(Preference), aggregate=preference_id)
+    topics = topics_of(Preference)
+    history = core.feed.page(upto=pair["position"], types=topics, aggregate=preference_id, db=view.db)
     return pair | {"history": history}
 
 

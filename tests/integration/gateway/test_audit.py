@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from eventsourcing.domain import BaseAggregate
+from sqlalchemy import Engine, create_engine, delete, make_url, update
 
+from adapters.event_tables import STORED_EVENTS
 from domain.access import Role
 from domain.events import event_id
-from gateway import requests
-from projections import audit
+from domain.preference import Verdict
+from gateway import bootstrap, requests
+from projections import audit, causation, dpo_annotations
+from projections.engine import catch_up
 from tests import story
-from tests.integration.gateway.conftest import AGENTS, Gateway
+from tests.integration.gateway.conftest import AGENTS, Gateway, opened
 
 COMPLETED = event_id(story.RUN, 9)
 
@@ -22,6 +29,12 @@ async def answer(gateway: Gateway, place: str, role: Role = Role.VIEWER, **param
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
     return found
+
+
+def one_connection(database_url: str) -> Engine:
+    """A pool of one. Who waits for another while he holds it is refused in a moment."""
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    return create_engine(url, pool_size=1, max_overflow=0, pool_timeout=0.5)
 
 
 async def events(gateway: Gateway, **params: Any) -> list[dict[str, Any]]:
@@ -110,7 +123,7 @@ async def test_a_pair_goes_back_to_the_request_and_the_run_leads_on_to_its_pairs
         (0, "preference.annotated"),
         (1, "workflow.completed"),
     ]
-    assert (causes["began_with"]["actor"], causes["began_with"]["causation_id"]) == ("ada", None)
+    assert causes["began_with"]["actor"] == "ada"
     assert causes["began_with"]["correlation_id"] == str(story.ENVELOPE.correlation_id)
     first = await answer(library, f"events/{COMPLETED}/effects", limit=7)
     rest = await answer(library, f"events/{COMPLETED}/effects", limit=7, cursor=first["next"])
@@ -136,6 +149,91 @@ async def test_who_changed_an_agents_prompt_is_told_with_the_difference(told: Ga
     assert (began["revision"], began["before"]) == (3, None)
     async with told.client(Role.VIEWER) as viewer:
         assert (await viewer.get("/v1/agents/nobody/history")).status_code == 404
+
+
+async def test_no_question_needs_two_connections_at_once(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "open_engine", one_connection)
+    with opened(database, tmp_path) as gateway:
+        gateway.tell()
+        walks = [f"events/{COMPLETED}{walk}" for walk in ("", "/causes", "/effects")]
+        for place in ("events", "events?agent=ada&after=1", *walks, f"preferences/{story.id_of('flipped')}"):
+            assert await answer(gateway, place)
+
+
+async def test_pages_pass_over_nothing_that_one_read_model_has_yet_to_learn(gateway: Gateway) -> None:
+    def save(*aggregates: BaseAggregate[UUID]) -> int:
+        return gateway.core.store.session(story.ENVELOPE).save(*aggregates).position
+
+    pair, *unknown = story.preferences()
+    known = save(story.completed_run(), pair)
+    catch_up(gateway.core.engine, gateway.core.store, dpo_annotations.PROJECTOR)
+    pair.annotate(Verdict.ACCEPTED, "", at=story.at(30))
+    save(*unknown, pair)
+    catch_up(gateway.core.engine, gateway.core.store, audit.PROJECTOR)
+    first = await answer(gateway, "events", run=story.RUN)
+    assert first["position"] == known
+    assert [event["position"] for event in first["items"]] == list(range(1, known + 1))
+
+
+async def test_questions_wait_only_for_the_read_models_that_answer_them(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "CATCH_UP_SECONDS", 0.0)
+    last = gateway.core.store.session(story.ENVELOPE).save(story.completed_run()).position
+    catch_up(gateway.core.engine, gateway.core.store, audit.PROJECTOR)
+    assert (await answer(gateway, f"events/{COMPLETED}/causes", after=last))["position"] == last
+    assert (await answer(gateway, "events", agent="bob", after=last))["position"] == last
+    async with gateway.client(Role.VIEWER) as viewer:
+        for filter in ({"run": story.RUN}, {"revision": 2}):
+            assert (await viewer.get("/v1/events", params={**filter, "after": last})).status_code == 503
+
+
+async def test_an_id_that_may_be_newer_than_the_audit_is_not_said_to_be_of_nothing(gateway: Gateway) -> None:
+    gateway.core.store.session(story.ENVELOPE).save(story.completed_run())
+    async with gateway.client(Role.VIEWER) as viewer:
+        early = await viewer.get(f"/v1/events/{COMPLETED}")
+        assert (early.status_code, early.json()["type"]) == (503, "urn:caravan:problem:not-caught-up")
+        assert "?after=9" in early.json()["detail"]
+        gateway.catch_up()
+        assert (await viewer.get(f"/v1/events/{COMPLETED}")).status_code == 200
+
+
+async def test_a_walk_does_not_take_what_it_could_not_read_for_a_beginning(told: Gateway) -> None:
+    pair = event_id(story.id_of("flipped"), 2)
+    (completed,) = await events(told, type="workflow.completed")
+    forget = delete(audit.TABLE).where(audit.TABLE.c.position == completed["position"])
+    with told.core.engine.begin() as db:
+        db.execute(forget)
+    causes = await answer(told, f"events/{pair}/causes")
+    assert ([step["depth"] for step in causes["items"]], causes["began_with"]) == ([0], None)
+    async with told.client(Role.VIEWER) as viewer:
+        for walk in ("causes", "effects"):
+            refused = await viewer.get(f"/v1/events/{completed['position']}/{walk}")
+            assert (refused.status_code, refused.json()["type"]) == (409, "urn:caravan:problem:not-in-the-audit")
+
+
+async def test_a_root_as_far_back_as_a_walk_goes_is_the_beginning(
+    library: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(causation, "DEPTH", 1)
+    pair = event_id(story.id_of("flipped"), 2)
+    assert (await answer(library, f"events/{pair}/causes"))["began_with"]["actor"] == "ada"
+
+
+async def test_an_event_without_an_envelope_was_done_by_nobody_known(told: Gateway) -> None:
+    with told.core.engine.begin() as db:
+        nothing = dict.fromkeys(("event_id", "actor_subject", "actor_kind", "correlation_id"))
+        db.execute(update(STORED_EVENTS).where(STORED_EVENTS.c.originator_id == story.RUN).values(nothing))
+    causes = await answer(told, f"events/{COMPLETED}/causes")
+    assert causes["items"][0]["event"]["id"] == str(COMPLETED)
+    began = causes["began_with"]
+    assert [began[name] for name in ("actor", "actor_kind", "correlation_id")] == [
+        "unknown",
+        "automation",
+        str(story.RUN),
+    ]
 
 
 def test_every_filter_is_a_question_of_the_api(library: Gateway) -> None:
