@@ -38,7 +38,7 @@ async def seal(core: Core, stop: asyncio.Event) -> None:
     """Seals the log and anchors its seals until `stop` is set, and once more then."""
     settings = core.settings
     sealer = Sealer(core.engine, settings.seal_key, settings.seal_keyring, settings.seal_seconds)
-    anchoring = Anchoring(core.engine, anchor_places(settings), settings.anchor_seconds)
+    anchoring = Anchoring(core.engine, anchor_places(settings), settings.seal_keyring, settings.anchor_seconds)
     await together(sealer.run(stop), anchoring.run(stop))
     await anchoring.anchor_or_log()
 

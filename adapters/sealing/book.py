@@ -28,12 +28,16 @@ class SealBook:
             seal = latest_seal(db)
         return seal.to_json() if seal else None
 
+    def kept(self, place: str) -> int:
+        """The number of the newest seal that was kept in that place; 0 where none was."""
+        with self._engine.connect() as db:
+            return db.scalar(select(func.max(ANCHORS.c.seal)).where(ANCHORS.c.place == place)) or 0
+
     def standing(self) -> SealStanding:
         """As it is now."""
-        anchored = (
-            select(ANCHORS.c.place, func.max(SEALS.c.last_position))
-            .join(SEALS, SEALS.c.number == ANCHORS.c.seal)
-            .group_by(ANCHORS.c.place)
+        newest = select(ANCHORS.c.place, func.max(ANCHORS.c.seal).label("seal")).group_by(ANCHORS.c.place).subquery()
+        anchored = select(newest.c.place, func.coalesce(SEALS.c.last_position, 0)).outerjoin_from(
+            newest, SEALS, SEALS.c.number == newest.c.seal
         )
         with self._engine.connect() as db:
             sealed = db.scalar(select(func.max(SEALS.c.last_position))) or 0

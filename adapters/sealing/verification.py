@@ -53,15 +53,17 @@ def verify(
     keyring: Keyring,
     anchors: Sequence[Seal] = (),
     heard: Told | None = None,
+    kept: int = 0,
     on_progress: Progress = lambda done, total: None,
 ) -> Report:
     """The log as it is at one moment, against the seals in the database, these anchors, and what NATS had `heard`
-    before. `on_progress` is told how many events were read, of how many."""
+    before. `kept` is the number of the newest seal that must be among the anchors, if not 0. `on_progress` is told how
+    many events were read, of how many."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
         walk = _Walk(db, keyring, on_progress)
         try:
             walk.sealed_events()
-            walk.anchors(anchors)
+            walk.anchors(anchors, kept)
             walk.newest_events(heard)
         except Wrong as wrong:
             walk.report.position, walk.report.problem = wrong.position, wrong.problem
@@ -100,8 +102,8 @@ class _Walk:
         except TreeDamaged as damage:
             raise Wrong(self._after_last, str(damage)) from damage
 
-    def anchors(self, anchors: Sequence[Seal]) -> None:
-        """Is every seal that was anchored still there, and the same?"""
+    def anchors(self, anchors: Sequence[Seal], kept: int) -> None:
+        """Is every seal that was anchored still there, and the same? And the newest anchor, too?"""
         known = 0
         for anchor in sorted(anchors, key=lambda seal: seal.number):
             if fault := anchor.signature_fault(self._keyring):
@@ -117,6 +119,10 @@ class _Walk:
             known = anchor.last_position
             self.report.anchors += 1
             self.report.anchored = known
+        newest = max((anchor.number for anchor in anchors), default=0)
+        if newest < kept:
+            cut = f"seal {kept} was anchored, and the anchors end at {newest}" if newest else "the anchors are missing"
+            raise Wrong(known + 1, f"{cut}: they were cut or moved away; name another copy with --anchors")
 
     def newest_events(self, heard: Told | None) -> None:
         """What is after the last seal, and what NATS heard of."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from adapters.sealing.anchors import Anchoring, read_anchors
+from adapters.sealing.anchors import AnchorFile, Anchoring, read_anchors
 from adapters.sealing.keys import read_keyring
 from adapters.sealing.told import told_lately
 from adapters.sealing.verification import Report, verify
@@ -42,11 +42,13 @@ def verify_log(
     with plain_errors(), open_core(located(Settings())) as core, event_progress() as bar:
         settings = core.settings
         anchored = anchors or settings.anchors
+        kept = 0 if anchors else core.seals.kept(AnchorFile.name)
         report = verify(
             core.engine,
             read_keyring(keys or settings.seal_keyring),
             read_anchors(anchored) if anchored.exists() else [],
             asyncio.run(told_lately(str(settings.nats_url))),
+            kept,
             shown(bar, "events"),
         )
     if as_json:
@@ -79,7 +81,7 @@ def consistency(first: int, second: Annotated[int | None, typer.Argument()] = No
 def anchor() -> None:
     """Keep the newest seal in the anchor file, and at the address of CARAVAN_ANCHOR_WEBHOOK, now."""
     with plain_errors(), open_core(located(Settings())) as core:
-        outcome = Anchoring(core.engine, anchor_places(core.settings)).anchor()
+        outcome = Anchoring(core.engine, anchor_places(core.settings), core.settings.seal_keyring).anchor()
         if not outcome:
             raise ApiError("nothing is sealed yet; the projectors do that")
     for place, failure in outcome.items():

@@ -110,6 +110,15 @@ def test_a_log_that_was_cut_is_found_by_an_anchor(sealed: Gateway, tmp_path: Pat
     assert said("verify", "--anchors", str(tmp_path / "none"))[0] == 0
 
 
+def test_an_anchor_file_that_is_gone_is_missed(sealed: Gateway) -> None:
+    assert said("anchor")[0] == 0
+    assert said("verify")[0] == 0
+    sealed.core.settings.anchors.unlink()
+    code, _, complaint = said("verify")
+    assert code == 1
+    assert "the anchors are missing" in complaint
+
+
 def test_a_proof_from_the_command_line_is_checked_without_it(sealed: Gateway, tmp_path: Path) -> None:
     proof, keys = tmp_path / "proof.json", tmp_path / "keys.pem"
     proof.write_text(said("prove", "5")[1])

@@ -22,13 +22,15 @@ from adapters.nats import STREAM, declare_stream
 from adapters.relay import Relay, published
 from adapters.sealing import told as told_module
 from adapters.sealing.anchors import AnchorFile, Anchoring, AnchorWebhook, Place, read_anchors
+from adapters.sealing.book import SealBook
 from adapters.sealing.keys import read_keyring
 from adapters.sealing.seal import NoSeal, Seal, latest_seal
 from adapters.sealing.sealer import Sealer
+from adapters.sealing.tiles import TreeDamaged
 from adapters.sealing.told import told_lately
 from adapters.sealing.verification import verify
 from tests import story
-from tests.integration.sealing.conftest import all_seals, tell
+from tests.integration.sealing.conftest import all_seals, seal_in_batches, tell
 
 
 class Notary(BaseHTTPRequestHandler):
@@ -66,28 +68,74 @@ def test_the_newest_seal_is_kept_in_a_file_and_at_an_address_once(
     sealer.seal_all()
     with notary(503, 302) as (url, kept):
         places: list[Place] = [AnchorFile(tmp_path / "anchors"), AnchorWebhook(url)]
-        anchoring = Anchoring(engine, places)
-        for _ in range(2):
-            failed = anchoring.anchor()
-            assert failed["file"] is None
-            assert failed["webhook"]
+        anchoring = Anchoring(engine, places, tmp_path / "keyring")
+        for status in (503, 302):
+            failure = f"seal 1 cannot be kept in the webhook: the answer was {status}"
+            assert anchoring.anchor() == {"file": None, "webhook": failure}
         assert anchoring.anchor() == anchoring.anchor() == {"file": None, "webhook": None}
         (seal,) = all_seals(engine)
         assert read_anchors(tmp_path / "anchors") == [Seal.from_json(told) for told in kept] == [seal]
     with engine.connect() as db:
-        assert set(db.execute(select(ANCHORS.c.place, ANCHORS.c.seal))) == {("file", 1), ("webhook", 1)}
+        kept = db.execute(select(ANCHORS.c.place, ANCHORS.c.seal).where(ANCHORS.c.seal > 0))
+        assert set(kept) == {("file", 1), ("webhook", 1)}
 
 
-async def test_a_place_that_fails_stops_nothing(store: PostgresEventStore, engine: Engine, sealer: Sealer):
+async def test_a_place_that_fails_stops_nothing_and_is_seen_to_lag(
+    store: PostgresEventStore, engine: Engine, sealer: Sealer, tmp_path: Path
+):
     tell(store)
     sealer.seal_all()
     stop = asyncio.Event()
-    anchoring = Anchoring(engine, [AnchorWebhook("http://127.0.0.1:1/")], seconds=0.01)
+    anchoring = Anchoring(engine, [AnchorWebhook("http://127.0.0.1:1/")], tmp_path / "keyring", seconds=0.01)
     running = asyncio.create_task(anchoring.run(stop))
     await asyncio.sleep(0.1)
     assert not running.done()
     stop.set()
     await running
+    assert SealBook(engine).standing().anchored == {"webhook": 0}
+    assert anchoring.anchor() == {"webhook": "seal 1 cannot be kept in the webhook: ConnectError"}
+
+
+def test_a_seal_that_no_trusted_key_has_signed_is_not_anchored(
+    store: PostgresEventStore, engine: Engine, sealer: Sealer, tmp_path: Path
+):
+    tell(store)
+    sealer.seal_all()
+    with engine.begin() as db:
+        db.exec_driver_sql("UPDATE seals SET root = sha256('eve')")
+    with pytest.raises(TreeDamaged, match="the signature of seal 1"):
+        Anchoring(engine, [AnchorFile(tmp_path / "anchors")], tmp_path / "keyring").anchor()
+    assert not (tmp_path / "anchors").exists()
+
+
+def test_a_line_that_a_full_disk_cut_short_is_passed_over(
+    store: PostgresEventStore, engine: Engine, sealer: Sealer, tmp_path: Path
+):
+    tell(store)
+    sealer.seal_all()
+    (seal,) = all_seals(engine)
+    file = tmp_path / "anchors"
+    AnchorFile(file).keep(seal)
+    with file.open("a") as lines:
+        lines.write(json.dumps(seal.to_json())[:50])
+    assert read_anchors(file) == [seal]
+    AnchorFile(file).keep(seal)
+    assert read_anchors(file) == [seal, seal]
+
+
+def test_anchors_that_were_kept_must_be_there(
+    store: PostgresEventStore, engine: Engine, sealer: Sealer, tmp_path: Path
+):
+    tell(store)
+    seal_in_batches(sealer, 5)
+    anchors, keyring = all_seals(engine), read_keyring(tmp_path / "keyring")
+    newest = anchors[-1].number
+    assert verify(engine, keyring, anchors, kept=newest).problem is None
+    cut = verify(engine, keyring, anchors[:1], kept=newest)
+    assert cut.position == anchors[0].last_position + 1
+    assert cut.problem
+    assert cut.problem.startswith(f"seal {newest} was anchored, and the anchors end at 1")
+    assert (verify(engine, keyring, [], kept=newest).problem or "").startswith("the anchors are missing")
 
 
 def test_a_line_that_is_no_anchor_is_named(tmp_path: Path):

@@ -102,7 +102,7 @@ def seal(engine: Engine, keys: Path, anchored: bool = True) -> None:
     """Seals and anchors all there is."""
     Sealer(engine, keys / "key", keys / "keyring").seal_all()
     if anchored:
-        Anchoring(engine, [AnchorFile(keys / "anchors")]).anchor()
+        Anchoring(engine, [AnchorFile(keys / "anchors")], keys / "keyring").anchor()
 
 
 def publish(engine: Engine, head: int) -> Told:
