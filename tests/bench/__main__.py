@@ -38,10 +38,10 @@ BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
     "project_rebuild": lambda database: project_rebuild.run(database()),
     "read_decode": lambda database: read_decode.run(database(), database()),
     "load_run": lambda database: load_run.run(database(), database()),
-    "append_http": lambda database: append_http.run(database(), database()),
+    "append_http": lambda database: append_http.run(database(), database(), database()),
     "relay": lambda database: relay.run(database()),
     "visible_latency": lambda database: visible_latency.run(database()),
-    "growth": lambda database: growth.run(database()),
+    "growth": lambda database: growth.run(database),
 }
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     collect_rarely()
     console = Console()
     results = []
-    with _server() as database:
+    with server() as database:
         for name in sys.argv[1:] or BENCHMARKS:
             for result in BENCHMARKS[name](database):
                 results.append(result)
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 @contextmanager
-def _server() -> Iterator[Callable[[], str]]:
+def server() -> Iterator[Callable[[], str]]:
     """A throw-away PostgreSQL, as Caravan embeds it; each call gives an empty database."""
     folder = Path(mkdtemp(prefix="caravan-bench-"))
     try:
@@ -82,16 +82,21 @@ def _server() -> Iterator[Callable[[], str]]:
 
 
 def _table(results: list[Result]) -> Table:
+    """A ratio above 1 is good where the unit is a rate, and one below 1 where it is a time."""
     table = Table(box=None, header_style="bold")
     for column in ("benchmark", "parameters", "ours", "peer", "ratio", "unit", "p50 ms", "p99 ms"):
         table.add_column(column)
     for result in results:
         parameters = ", ".join(f"{name} {value}" for name, value in result.parameters.items())
-        ratio = f"{result.ratio:.2f}" if result.ratio else ""
-        peer = f"{result.peer:,.0f} {result.peer_name}" if result.peer else ""
-        waits = [f"{result.latency[name]:.2f}" if name in result.latency else "" for name in ("p50", "p99")]
-        table.add_row(result.name, parameters, f"{result.ours:,.0f}", peer, ratio, result.unit, *waits)
+        ratio = f"{result.ratio:.3g}" if result.ratio else ""
+        peer = f"{_number(result.peer)} {result.peer_name}" if result.peer else ""
+        waits = [_number(result.latency[name]) if name in result.latency else "" for name in ("p50", "p99")]
+        table.add_row(result.name, parameters, _number(result.ours), peer, ratio, result.unit, *waits)
     return table
+
+
+def _number(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}"
 
 
 if __name__ == "__main__":

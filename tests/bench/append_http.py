@@ -1,5 +1,6 @@
 """A command over HTTP: asking for a run, against a bare route behind the same middleware, and against the same command
-on the library's recorder. Each app is served by a process of its own; this one is the client."""
+on the library's recorder. Each app is served by a process and on a database of its own; this process is the client.
+Nobody listens to what is appended: there are no projectors, and no NATS."""
 
 from __future__ import annotations
 
@@ -57,11 +58,11 @@ class Served:
     token: str
 
 
-def run(our_database: str, peer_database: str) -> Iterator[Result]:
-    """Ours against either peer."""
+def run(our_database: str, peer_database: str, library_database: str) -> Iterator[Result]:
+    """Ours against either peer. The library's events have a database to themselves, beside the peer's tokens."""
     with ExitStack() as stack:
         ours = stack.enter_context(_served(our_database))
-        library = stack.enter_context(_served(our_database, library=peer_database))
+        library = stack.enter_context(_served(peer_database, library=library_database))
         command = partial(_posts, ours, COMMAND)
         parameters = {"connections": CONNECTIONS}
         yield measured("append_http", parameters, "commands/s", command, partial(_posts, ours, BARE), "bare route")

@@ -28,7 +28,7 @@ from gateway.bootstrap import open_engine
 from projections import agent_rosters, audit, causation
 from projections.audit import Filter, positions
 from tests.bench import audit_log
-from tests.bench.__main__ import _server
+from tests.bench.__main__ import server
 
 EVENTS = 10_000_000
 CONSOLE = Console()
@@ -55,7 +55,7 @@ def main() -> None:
     """Fills, asks, writes."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
     logger.remove()
-    with _server() as database:
+    with server() as database:
         url = database()
         upgrade(url)
         engine = open_engine(url)

@@ -1,11 +1,15 @@
 """What a store's size does to it: appending one event, and reading a page of 500 somewhere in its middle, with 10^4 to
-10^6 events in it, or as many as `BENCH_EVENTS` says. The peer is the same at the smallest size."""
+10^6 events in it, or as many as `BENCH_EVENTS` says. The peer is the same at the smallest size.
+
+The stores lie side by side and are measured in turn.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from statistics import median
@@ -18,11 +22,13 @@ from adapters.event_feed import EventFeed
 from adapters.event_store import PostgresEventStore
 from gateway.bootstrap import open_engine
 from tests.bench.append import step_events
-from tests.bench.results import Result, latency
+from tests.bench.results import ROUNDS, Result, latency
 from tests.bench.step_events import envelope
 
 SIZES = (10_000, 100_000, 1_000_000)
-LOOKS = 300
+WARM_UP = 200
+LOOKS = 200
+"""Of a round."""
 PAGE = 500
 FILL = """
 WITH numbered AS (
@@ -38,43 +44,55 @@ SELECT id, version, 'workflow.step_recorded', %(state)s, md5('event' || n)::uuid
 FROM numbered ORDER BY n
 """
 
+Waits = dict[tuple[int, str], list[float]]
+"""In milliseconds, by size and by what was done."""
 
-def run(database: str) -> Iterator[Result]:
+
+def run(database: Callable[[], str]) -> Iterator[Result]:
     """Two results a size."""
-    schema.upgrade(database)
-    engine = open_engine(database)
-    smallest: dict[str, float] = {}
-    with closing(PostgresEventStore(database)) as store:
-        for size in sizes():
-            _fill(database, size)
-            feed = EventFeed(engine)
-            looks: dict[str, Callable[[], object]] = {
-                "append": lambda: store.recorder.insert_events(step_events(uuid4(), 0, 1), envelope=envelope()),
-                "page": lambda: feed.page(after=random.randrange(size - PAGE), limit=PAGE),  # noqa: B023
-            }
-            for what, look in looks.items():
-                waits = [_milliseconds(look) for _ in range(LOOKS)]
-                ours = median(waits)
-                peer = smallest.setdefault(what, ours)
-                yield Result(
-                    "growth", {"events": size, "what": what}, ours, "ms", peer, f"at {sizes()[0]:,}", latency(waits)
-                )
-    engine.dispose()
+    stores = {size: database() for size in sizes()}
+    for size, url in stores.items():
+        _fill(url, size)
+    waits: Waits = defaultdict(list)
+    for _ in range(ROUNDS):
+        for size, url in stores.items():
+            _measure(url, size, waits)
+    for (size, what), found in waits.items():
+        smallest = median(waits[sizes()[0], what])
+        parameters = {"events": size, "what": what}
+        yield Result("growth", parameters, median(found), "ms", smallest, f"at {sizes()[0]:,}", latency(found))
 
 
 def sizes() -> tuple[int, ...]:
-    """How many events there are in the store, in turn."""
+    """How many events the stores hold."""
     asked = int(os.environ.get("BENCH_EVENTS", SIZES[-1]))
     return (*(size for size in SIZES if size < asked), asked)
 
 
+def _measure(url: str, size: int, waits: Waits) -> None:
+    engine = open_engine(url)
+    feed = EventFeed(engine)
+    with closing(PostgresEventStore(url)) as store:
+
+        def append() -> None:
+            store.recorder.insert_events(step_events(uuid4(), 0, 1), envelope=envelope())
+
+        def page() -> None:
+            feed.page(after=random.randrange(size - PAGE), limit=PAGE)
+
+        for _ in range(WARM_UP):
+            append()
+        waits[size, "append"] += [_milliseconds(append) for _ in range(LOOKS)]
+        waits[size, "page"] += [_milliseconds(page) for _ in range(LOOKS)]
+    engine.dispose()
+
+
 def _fill(url: str, size: int) -> None:
+    schema.upgrade(url)
+    state = step_events(uuid4(), 0, 1)[0].state
     with psycopg.connect(url, autocommit=True) as db:
-        (head,) = db.execute("SELECT coalesce(max(notification_id), 0) FROM stored_events").fetchone() or (0,)
-        state = step_events(uuid4(), 0, 1)[0].state
-        for first in range(head + 1, size + 1, 100_000):
-            last = min(first + 99_999, size)
-            db.execute(FILL, {"first": first, "last": last, "state": state})
+        for first in range(1, size + 1, 100_000):
+            db.execute(FILL, {"first": first, "last": min(first + 99_999, size), "state": state})
         db.execute("VACUUM ANALYZE stored_events")
         db.execute("CHECKPOINT")
 

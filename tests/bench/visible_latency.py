@@ -1,5 +1,6 @@
-"""From a step's append to its row in the interaction log, with all read models kept by a process of their own, as in
-production. There is no peer: the library's ProjectionRunner does not reach these rates."""
+"""From the beginning of a step's append to its row in the interaction log, with all read models kept by a process of
+their own, as in production; the command around the append is measured by append_http. There is no peer: the library's
+ProjectionRunner does not reach these rates."""
 
 from __future__ import annotations
 
@@ -23,10 +24,12 @@ from adapters.embedded.nats_server import EmbeddedNats
 from adapters.event_json import PlainJsonMapper
 from adapters.event_store import PostgresEventStore
 from domain.workflow import Step, Task, Workflow, step_id
-from gateway.bootstrap import open_core
+from gateway.bootstrap import open_core, open_engine
 from gateway.projectors import run_projectors
 from gateway.settings import Settings
+from projections import ALL
 from projections.interaction_log import TABLE
+from projections.status import wait_for
 from tests.bench.results import Result, Timing, measured
 from tests.bench.step_events import CALL, envelope
 
@@ -35,6 +38,7 @@ RATES = (100, 500, 1_000)
 RUNS = 20
 SECONDS = 5.0
 LOOK_SECONDS = 0.001
+PATIENCE_SECONDS = 60.0
 
 
 def run(database: str) -> Iterator[Result]:
@@ -50,13 +54,13 @@ def run(database: str) -> Iterator[Result]:
 def _timing(store: PostgresEventStore, database: str, rate: int) -> Timing:
     seen = _Seen(database)
     with seen.watching():
-        sent = asyncio.run(_append_at(store, rate))
+        sent = asyncio.run(_append_at(store, database, rate))
         seen.wait_for(max(sent))
     waits = sorted(1000 * (seen.when(position) - began) for position, began in sent.items())
     return Timing(waits[len(waits) // 2], waits)
 
 
-async def _append_at(store: PostgresEventStore, rate: int) -> dict[int, float]:
+async def _append_at(store: PostgresEventStore, database: str, rate: int) -> dict[int, float]:
     """When the append of each position began. Each is begun on time, whether the ones before it are done or not."""
     mapper, sent = PlainJsonMapper(), dict[int, float]()
     runs = [await asyncio.to_thread(_started, store) for _ in range(RUNS)]
@@ -71,6 +75,7 @@ async def _append_at(store: PostgresEventStore, rate: int) -> dict[int, float]:
             (position,) = await store.recorder.insert_events_async(events, envelope=envelope())
         sent[position] = began
 
+    await asyncio.to_thread(_settled, database, store.head())
     start = time.perf_counter()
     appends = []
     for number in range(int(rate * SECONDS)):
@@ -78,6 +83,14 @@ async def _append_at(store: PostgresEventStore, rate: int) -> dict[int, float]:
         appends.append(asyncio.create_task(append(number)))
     await asyncio.gather(*appends)
     return sent
+
+
+def _settled(database: str, position: int) -> None:
+    """Returns once all read models have come so far, which begin with the process."""
+    engine = open_engine(database)
+    if not wait_for(engine, [projector.name for projector in ALL], position, PATIENCE_SECONDS):
+        raise TimeoutError("the projectors do not start")
+    engine.dispose()
 
 
 def _started(store: PostgresEventStore) -> Workflow:
@@ -109,8 +122,11 @@ class _Seen:
             thread.join()
 
     def wait_for(self, position: int) -> None:
-        """Blocks until it holds that position."""
+        """Blocks until it holds that position. Raises TimeoutError after a while."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._looks or self._looks[-1][1] < position:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"position {position} did not become visible")
             time.sleep(LOOK_SECONDS)
 
     def when(self, position: int) -> float:
