@@ -15,3 +15,13 @@ def write_private(file: Path, text: str) -> None:
         output.flush()
         os.fsync(output.fileno())
     draft.replace(file)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns once the names in there are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

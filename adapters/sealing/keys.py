@@ -27,11 +27,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from adapters.embedded.files import sync_folder, write_private
 from domain.errors import DomainError
 
 _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
-OTHERS = 0o007
-"""The permissions that a private key must not have."""
+FORBIDDEN = 0o027
+"""The permissions that a private key must not have: its group may read it, as secrets are mounted, others nothing."""
 
 
 class KeyUnusable(DomainError):
@@ -77,8 +78,8 @@ class SigningKey:
         try:
             if not file.exists():
                 _make(file)
-            if file.stat().st_mode & OTHERS:
-                raise KeyUnusable(f"everybody may read the seals' key {file}: `chmod 600` it, or make a new one")
+            if file.stat().st_mode & FORBIDDEN:
+                raise KeyUnusable(f"others may use the seals' key {file}: `chmod 600` it, or make a new one")
             key = load_pem_private_key(file.read_bytes(), password=None)
         except (OSError, ValueError) as error:
             raise KeyUnusable(f"the seals' key {file} cannot be used: {error}") from error
@@ -111,11 +112,10 @@ def read_keyring(file: Path) -> Keyring:
 
 
 def add_to_keyring(file: Path, key: PublicKey) -> None:
-    """Puts the key at the end of the file, unless it is in there."""
+    """Puts the key at the end of the file, unless it is in there. The file is the old or the new one, whole."""
     if key.id not in read_keyring(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a") as keyring:
-            keyring.write(key.pem)
+        write_private(file, (file.read_text() if file.exists() else "") + key.pem)
 
 
 def _make(file: Path) -> None:
@@ -128,3 +128,4 @@ def _make(file: Path) -> None:
         os.fsync(draft.fileno())
         with suppress(FileExistsError):
             file.hardlink_to(draft.name)
+        sync_folder(file.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from adapters.event_store import PostgresEventStore
 from adapters.event_tables import SEAL_TILES, STORED_EVENTS
 from adapters.sealing import sealer as sealer_module
 from adapters.sealing import tiles as tiles_module
-from adapters.sealing.keys import KeyUnusable, SigningKey, read_keyring
+from adapters.sealing.keys import KeyUnusable, SigningKey, add_to_keyring, read_keyring
 from adapters.sealing.leaves import LEAF, evidence
 from adapters.sealing.merkle import CompactRange
 from adapters.sealing.proofs import Proofs
@@ -164,11 +165,28 @@ def test_two_who_make_the_key_at_the_same_time_have_the_same(tmp_path: Path):
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
 
 
-def test_a_key_that_everybody_may_read_is_refused(tmp_path: Path):
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o601])
+def test_a_key_that_others_may_use_is_refused(tmp_path: Path, mode: int):
     SigningKey.kept_in(tmp_path / "key")
-    (tmp_path / "key").chmod(0o644)
+    (tmp_path / "key").chmod(mode)
     with pytest.raises(KeyUnusable, match="chmod 600"):
         SigningKey.kept_in(tmp_path / "key")
+
+
+def test_the_keyring_is_whole_though_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first, second = (SigningKey.kept_in(tmp_path / name).public for name in ("first", "second"))
+    add_to_keyring(tmp_path / "keyring", first)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            add_to_keyring(tmp_path / "keyring", second)
+    assert set(read_keyring(tmp_path / "keyring")) == {first.id}
+    add_to_keyring(tmp_path / "keyring", second)
+    assert set(read_keyring(tmp_path / "keyring")) == {first.id, second.id}
 
 
 def test_a_file_that_is_no_key_is_refused(tmp_path: Path):
