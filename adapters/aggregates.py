@@ -13,7 +13,7 @@ from eventsourcing.utils import retry
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from adapters.aggregate_cache import AggregateCache, Loaded
+from adapters.aggregate_cache import AggregateCache, Loaded, digest
 from adapters.event_json import PlainJsonMapper
 from adapters.snapshots import Snapshots
 
@@ -60,20 +60,25 @@ class Aggregates:
             self._cache.put(loaded)
 
     def _caught_up(self, connection: Connection[DictRow], known: Loaded) -> Loaded | None:
-        """With the newer events; None where its last event is gone from the store, as after a restored backup."""
+        """With the newer events; None where its last event is gone from the store, or another is in its place, as after
+        a restored backup."""
         rows = _rows(connection, known.aggregate.id, known.aggregate.version)
         last = next(rows, None)
-        return self._after(known, rows) if last and last["notification_id"] == known.position else None
+        found = last and (last["notification_id"], digest(last["topic"], last["state"]))
+        return self._after(known, rows) if found == (known.position, known.event) else None
 
     def _after(self, loaded: Loaded | None, rows: Iterable[DictRow]) -> Loaded | None:
+        row: DictRow | None = None
         for row in rows:
             id, version, position, topic, state = row.values()
             event = self._mapper.to_domain_event(StoredEvent(id, version, topic, state))
             aggregate = cast(BaseAggregate[UUID], event.mutate(loaded.aggregate if loaded else None))
             if loaded is None:
-                loaded = Loaded(aggregate, position)
+                loaded = Loaded(aggregate, position, b"")
             loaded.position = position
             loaded.bytes += len(state)
+        if row and loaded:
+            loaded.event = digest(row["topic"], row["state"])
         return loaded
 
 

@@ -85,6 +85,7 @@ SNAPSHOTS = Table(
     Column("aggregate_id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
+    Column("event", LargeBinary, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("state", LargeBinary, nullable=False),
     Column("id_sets", ARRAY(LargeBinary), nullable=False),

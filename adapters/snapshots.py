@@ -36,11 +36,11 @@ from domain.id_set import IdSet
 EVENTS_BETWEEN = 200
 """How much a history grows before another snapshot is taken, i.e. the most events that are replayed on top of one."""
 CLOSE_SECONDS = 5.0
-_NEAREST = "SELECT version, position, state, id_sets FROM snapshots WHERE aggregate_id = %s AND fingerprint = %s"
+_NEAREST = "SELECT version, position, event, state, id_sets FROM snapshots WHERE aggregate_id = %s AND fingerprint = %s"
 _KEEP = (
-    "INSERT INTO snapshots (aggregate_id, version, position, fingerprint, state, id_sets)"
-    " VALUES (%s, %s, %s, %s, %s, %b) ON CONFLICT (aggregate_id) DO UPDATE SET version = excluded.version,"
-    " position = excluded.position, fingerprint = excluded.fingerprint, state = excluded.state,"
+    "INSERT INTO snapshots (aggregate_id, version, position, event, fingerprint, state, id_sets)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %b) ON CONFLICT (aggregate_id) DO UPDATE SET version = excluded.version,"
+    " position = excluded.position, event = excluded.event, fingerprint = excluded.fingerprint, state = excluded.state,"
     " id_sets = excluded.id_sets, taken_at = excluded.taken_at"
 )
 Kind = type[BaseAggregate[UUID]]
@@ -72,7 +72,8 @@ class Snapshots:
             logger.warning("the snapshot of {} is thrown away, as it cannot be read: {}", id, error)
             connection.execute("DELETE FROM snapshots WHERE aggregate_id = %s", (id,))
             return None
-        return Loaded(aggregate, row["position"], row["version"], sum(map(len, [row["state"], *row["id_sets"]])))
+        bytes = sum(map(len, [row["state"], *row["id_sets"]]))
+        return Loaded(aggregate, row["position"], row["event"], row["version"], bytes)
 
     def offer(self, loaded: Loaded) -> None:
         """Takes a snapshot where one is due, unless another is being written: then it is due the next time too.
@@ -84,7 +85,7 @@ class Snapshots:
         due = is_dataclass(kind) and aggregate.version - loaded.snapshot >= EVENTS_BETWEEN
         if due and self._writing.acquire(blocking=False):
             loaded.snapshot = aggregate.version
-            place = (aggregate.id, aggregate.version, loaded.position, fingerprint(kind))
+            place = (aggregate.id, aggregate.version, loaded.position, loaded.event, fingerprint(kind))
             self._writer.submit(self._keep, place, kind, _state(aggregate)).add_done_callback(self._written)
 
     def _keep(self, place: tuple[object, ...], kind: Kind, state: dict[str, Any]) -> None:

@@ -70,5 +70,5 @@ def downgrade() -> None:
 def _forget() -> None:
     """How far the read model was, and what a rebuild left behind: an empty table begins with the first event."""
     op.execute("DROP TABLE IF EXISTS shadow.audit")
-    for table in ("parked_events", "checkpoints"):
-        op.execute(f"DELETE FROM {table} WHERE projector IN ('audit', 'shadow.audit')")
+    op.execute("DELETE FROM parked_events WHERE projector IN ('audit', 'shadow.audit')")
+    op.execute("DELETE FROM checkpoints WHERE projector IN ('audit', 'shadow.audit')")

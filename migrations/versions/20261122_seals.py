@@ -1,7 +1,7 @@
 """Seal the log: the signed seals, the tree's hashes, and what was anchored outside.
 
-Whoever downgrades loses every seal, and the record of where each was anchored: what was proved until then, only a backup
-or the anchors outside can still prove.
+Whoever downgrades loses every seal, and the record of where each was anchored: what was proved until then, only a
+backup or the anchors outside can still prove.
 
 Revision: 0007
 Follows: 0006

@@ -23,7 +23,7 @@ from domain.errors import DomainError
 from domain.ports import ConcurrentWrite
 from domain.ranking import Ballot, Outcome
 from domain.training import TrainingRun
-from domain.workflow import Step, Task, Workflow, step_id
+from domain.workflow import State, Step, Task, Workflow, step_id
 from tests.builders import CAST, NOW, a_call, a_progress, a_started_training_run
 from tests.fakes import BASE_MODELS, KINDS, JsonRoster, MemoryEventStore, an_envelope
 
@@ -87,7 +87,7 @@ def sql(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-BREAK_THE_FIRST_EVENTS = "UPDATE stored_events SET state = 'broken' WHERE originator_version <= 3"
+BREAK_THE_FIRST_EVENTS = "UPDATE stored_events SET state = 'broken' WHERE originator_version <= 2"
 
 
 # --- snapshots
@@ -137,6 +137,7 @@ def test_a_snapshot_is_taken_whenever_the_history_has_grown(database: str) -> No
         "SET version = version - 1",
         "SET version = version + 100",
         "SET position = position + 100",
+        "SET event = 'another'",
     ],
 )
 def test_a_snapshot_that_cannot_be_trusted_is_ignored(database: str, harm: str) -> None:
@@ -204,6 +205,28 @@ def test_after_the_store_was_set_back_memory_and_snapshots_of_what_is_gone_are_f
             another.execute(StopWorkflow(run, ""), an_envelope())
         with pytest.raises(DomainError, match="stopped"):
             bus.execute(RecordStep(run, 1, a_step(run, 3)), an_envelope())
+
+
+def test_another_event_at_the_same_version_and_position_is_noticed(database: str) -> None:
+    last = "SELECT max(originator_version), max(notification_id) FROM stored_events"
+    run = played(database)
+    with opened(database) as (_, bus):
+        bus.execute(RecordStep(run, 1, a_step(run, 7)), an_envelope())
+        sql(database, "DELETE FROM snapshots")
+        found(database, run)
+        sql(database, "CREATE TABLE snapshots_of_before AS SELECT * FROM snapshots")
+        before = sql(database, last)
+        for table in ("stored_events", "event_salts"):
+            sql(database, f"DELETE FROM {table} WHERE originator_version = 11")
+        sql(database, "ALTER TABLE stored_events ALTER notification_id RESTART WITH 11")
+        with opened(database) as (_, another):
+            another.execute(StopWorkflow(run, ""), an_envelope())
+        assert sql(database, last) == before == [(11, 11)]
+        sql(database, "DELETE FROM snapshots")
+        sql(database, "INSERT INTO snapshots SELECT * FROM snapshots_of_before")
+        assert found(database, run)["state"] is State.STOPPED
+        with pytest.raises(DomainError, match="stopped"):
+            bus.execute(RecordStep(run, 1, a_step(run, 8)), an_envelope())
 
 
 def test_what_was_changed_and_not_saved_is_forgotten(database: str) -> None:
