@@ -46,6 +46,7 @@ class Settings(BaseSettings):
 
     seal_seconds: float = Field(default=2.0, ge=0.1)
     seal_key_file: Path | None = None
+    seal_keyring_file: Path | None = None
     anchor_file: Path | None = None
     anchor_webhook: HttpUrl | None = None
     anchor_seconds: float = Field(default=60.0, ge=1)
@@ -95,7 +96,7 @@ class Settings(BaseSettings):
     @property
     def seal_keyring(self) -> Path:
         """The public keys of all seals."""
-        return self.home / "seal-keys.pem"
+        return self.seal_keyring_file or self.home / "seal-keys.pem"
 
     @property
     def anchors(self) -> Path:

@@ -11,6 +11,7 @@ import yaml
 from gateway.stack import SEALER, SERVERS, WITHHELD
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
+SEALS = "/var/lib/caravan-seals"
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +34,13 @@ def test_the_seals_key_is_where_the_log_is_sealed_and_nowhere_else(services):
     holders = [name for name, service in services.items() if "seal-key" in str(service.get("volumes"))]
     assert holders == [SEALER]
     assert "CARAVAN_SEAL_KEY_FILE" in services[SEALER]["environment"]
+
+
+def test_public_keys_and_anchors_are_written_by_the_sealer_and_only_read_by_the_gateway(services):
+    mounts = {
+        name: mount for name, service in services.items() for mount in service.get("volumes", ()) if "seals:" in mount
+    }
+    assert mounts == {SEALER: f"seals:{SEALS}", "gateway": f"seals:{SEALS}:ro"}
+    for name in mounts:
+        for setting in ("CARAVAN_SEAL_KEYRING_FILE", "CARAVAN_ANCHOR_FILE"):
+            assert services[name]["environment"][setting].startswith(f"{SEALS}/")
