@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 from fastapi.routing import iter_route_contexts
@@ -24,7 +25,7 @@ from gateway.metrics import RequestMetrics, WorkMetrics
 from gateway.middleware import Limits, RequestScope
 from gateway.openapi import describe
 from gateway.parameters import ONLY_KNOWN_PARAMETERS
-from gateway.requests import NotModified, not_modified
+from gateway.requests import OPEN_VIEWS, NotModified, not_modified
 from gateway.routes import adapters, agents, audit, datasets, logs, ops, preferences, seals, stream, training, workflows
 from gateway.streams import Streams
 from gateway.tail import Tail
@@ -50,6 +51,7 @@ def create_app(core: Core) -> FastAPI:
     )
     app.state.core = core
     app.state.in_flight = CommandsInFlight()
+    app.state.views = CapacityLimiter(OPEN_VIEWS)
     app.state.streams = Streams(tail, doorkeeper)
     app.state.probes = {**core.probes, "stream": tail.probe}
     app.state.registry = registry = CollectorRegistry()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -32,6 +32,9 @@ from projections.status import wait_for
 
 CATCH_UP_SECONDS = 5.0
 POLL_SECONDS = 0.05
+OPEN_VIEWS = 20
+"""Fewer than the engine has connections. One is held from step to step of a request, each of which needs a thread: who
+waits for a view must not wait in a thread that somebody with a view needs to go on."""
 MAX_POSITION = 2**63 - 1
 _ENTITY_TAG = re.compile(r'"(\d{1,18})"')
 
@@ -206,14 +209,16 @@ def view_of(core: Core, names: Sequence[str]) -> Iterator[View]:
 
 
 def viewing(*projectors: Projector) -> params.Depends:
-    """The dependency that opens a View of these read models, once they have come to `?after=`. It is closed before the
-    answer is sent: a slow reader must not hold a connection."""
+    """The dependency that opens a View of these read models, once they have come to `?after=` and fewer than OPEN_VIEWS
+    are open. It is closed before the answer is sent: a slow reader must not hold a connection."""
     names = [projector.name for projector in projectors]
 
-    async def wait(core: CoreOf, after: After = None) -> None:
+    async def turn(request: Request, core: CoreOf, after: After = None) -> AsyncIterator[None]:
         await caught_up(core, names, after)
+        async with request.app.state.views:
+            yield
 
-    def view(core: CoreOf, _caught_up: None = Depends(wait)) -> Iterator[View]:
+    def view(core: CoreOf, _turn: None = Depends(turn, scope="function")) -> Iterator[View]:
         with view_of(core, names) as view:
             yield view
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from eventsourcing.domain import BaseAggregate
-from sqlalchemy import Engine, create_engine, delete, make_url, update
+from sqlalchemy import delete, update
 
 from adapters.event_tables import STORED_EVENTS
 from domain.access import Role
 from domain.events import event_id
 from domain.preference import Verdict
-from gateway import bootstrap, requests
+from gateway import requests
 from projections import audit, causation, dpo_annotations
 from projections.engine import catch_up
 from tests import story
-from tests.integration.gateway.conftest import AGENTS, Gateway, opened
+from tests.integration.gateway.conftest import AGENTS, Gateway
 
 COMPLETED = event_id(story.RUN, 9)
 
@@ -29,12 +28,6 @@ async def answer(gateway: Gateway, place: str, role: Role = Role.VIEWER, **param
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
     return found
-
-
-def one_connection(database_url: str) -> Engine:
-    """A pool of one. Who waits for another while he holds it is refused in a moment."""
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
-    return create_engine(url, pool_size=1, max_overflow=0, pool_timeout=0.5)
 
 
 async def events(gateway: Gateway, **params: Any) -> list[dict[str, Any]]:
@@ -149,17 +142,6 @@ async def test_who_changed_an_agents_prompt_is_told_with_the_difference(told: Ga
     assert (began["revision"], began["before"]) == (3, None)
     async with told.client(Role.VIEWER) as viewer:
         assert (await viewer.get("/v1/agents/nobody/history")).status_code == 404
-
-
-async def test_no_question_needs_two_connections_at_once(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bootstrap, "open_engine", one_connection)
-    with opened(database, tmp_path) as gateway:
-        gateway.tell()
-        walks = [f"events/{COMPLETED}{walk}" for walk in ("", "/causes", "/effects")]
-        for place in ("events", "events?agent=ada&after=1", *walks, f"preferences/{story.id_of('flipped')}"):
-            assert await answer(gateway, place)
 
 
 async def test_pages_pass_over_nothing_that_one_read_model_has_yet_to_learn(gateway: Gateway) -> None:
