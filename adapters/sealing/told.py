@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple, Self
 
 import nats
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
+from adapters.cloud_events import CloudEvent
 from adapters.nats import CONNECT_SECONDS, STREAM, SUBJECTS
 
 LONGEST = 10_000
 """Messages to be asked for at most, the newest ones."""
 
-Told = dict[int, dict[str, Any]]
-"""CloudEvents by position."""
+ENVELOPE = (
+    *("id", "type", "subject", "time", "position", "version", "schemaversion", "project"),
+    *("actor", "actorkind", "correlationid", "causationid", "commandid", "traceparent", "datasubjects"),
+)
+"""Attributes of a CloudEvent that every release tells alike; another one than this may have told NATS."""
+DATA = ("data", "data_base64")
+
+
+class Heard(NamedTuple):
+    """What is kept of a CloudEvent: digests of envelope and data. `data` is None where it was told by reference."""
+
+    envelope: bytes
+    data: bytes | None
+
+    @classmethod
+    def of(cls, event: CloudEvent) -> Self:
+        return cls(_digest(event, ENVELOPE), None if "dataref" in event else _digest(event, DATA))
+
+
+Told = dict[int, Heard]
+"""By position."""
 
 
 async def told_lately(nats_url: str) -> Told | None:
@@ -42,8 +64,12 @@ async def _newest(stream: JetStreamContext) -> Told:
     config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=first)
     messages = await stream.subscribe(f"{SUBJECTS}.>", stream=STREAM, ordered_consumer=True, config=config)
     while pending:
-        message = await messages.next_msg()
+        message = await messages.next_msg(CONNECT_SECONDS)
         event = json.loads(message.data)
-        found[event["position"]] = event
+        found[event["position"]] = Heard.of(event)
         pending = message.metadata.num_pending
     return found
+
+
+def _digest(event: CloudEvent, names: Sequence[str]) -> bytes:
+    return sha256(json.dumps([event.get(name) for name in names], sort_keys=True).encode()).digest()
