@@ -7,9 +7,10 @@ themselves too, now and then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import closing, suppress
 from threading import Lock, Thread
+from typing import Any
 
 import nats
 from loguru import logger
@@ -22,6 +23,7 @@ from adapters.stopping import unless
 SUBJECT = "appended"
 REST_SECONDS = 0.002
 """Between two rings. What is appended meanwhile is told by the second one."""
+RECONNECT_SECONDS = 1
 CLOSE_SECONDS = 5.0
 
 Heard = Callable[[str], None]
@@ -49,48 +51,46 @@ class Bell:
             was_quiet = not self._rung
             self._rung.update(topics)
             loop = self._loop or self._start()
-        if was_quiet:
-            loop.call_soon_threadsafe(self._woken.set)
+            if was_quiet:
+                loop.call_soon_threadsafe(self._woken.set)
 
     async def listen(self, stop: asyncio.Event, heard: Heard) -> None:
         """Until `stop` is set."""
-        await unless(stop, self._hear(heard))
+
+        async def hear(client: Client) -> None:
+            await subscribe(client, heard)
+            await asyncio.Event().wait()
+
+        await unless(stop, _connected(self._url, hear))
 
     def close(self) -> None:
         """Rings no more."""
         with self._lock:
+            if self._loop and not self._closed:
+                self._loop.call_soon_threadsafe(self._stop.set)
             self._closed = True
-        if self._loop and self._thread:
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread:
             self._thread.join(CLOSE_SECONDS)
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        self._loop = asyncio.new_event_loop()
-        ringing = unless(self._stop, self._ring_on())
-        self._thread = Thread(target=self._loop.run_until_complete, args=[ringing], name="bell", daemon=True)
-        self._thread.start()
-        return self._loop
+        loop = asyncio.new_event_loop()
+        thread = Thread(target=self._run, args=[loop], name="bell", daemon=True)
+        thread.start()
+        self._loop, self._thread = loop, thread
+        return loop
 
-    async def _ring_on(self) -> None:
-        client = await _connect(self._url)
-        try:
-            while True:
-                await self._woken.wait()
-                self._woken.clear()
-                with self._lock:
-                    rung, self._rung = self._rung, set()
-                await _publish(client, rung)
-                await asyncio.sleep(REST_SECONDS)
-        finally:
-            await client.close()
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        with closing(loop):
+            loop.run_until_complete(unless(self._stop, _connected(self._url, self._ring_on)))
 
-    async def _hear(self, heard: Heard) -> None:
-        client = await _connect(self._url)
-        try:
-            await subscribe(client, heard)
-            await asyncio.Event().wait()
-        finally:
-            await client.close()
+    async def _ring_on(self, client: Client) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            with self._lock:
+                rung, self._rung = self._rung, set()
+            await _publish(client, rung)
+            await asyncio.sleep(REST_SECONDS)
 
 
 async def subscribe(client: Client, heard: Heard) -> None:
@@ -102,13 +102,33 @@ async def subscribe(client: Client, heard: Heard) -> None:
     await client.subscribe(f"{SUBJECT}.>", cb=hear)
 
 
-async def _connect(url: str) -> Client:
-    """However long it takes; and again, whenever the connection is lost."""
+async def _connected(url: str, use: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+    """However long it takes; and again, whenever the connection is lost, or given up by nats-py, as after an error that
+    the server tells."""
 
     async def lost(error: Exception) -> None:
         logger.debug("the bell has no NATS: {!r}", error)
 
-    return await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2, error_cb=lost)
+    while True:
+        given_up = asyncio.Event()
+
+        async def give_up(given_up: asyncio.Event = given_up) -> None:
+            given_up.set()
+
+        with suppress(*OUTAGES):
+            client = await nats.connect(
+                url,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_SECONDS,
+                connect_timeout=2,
+                error_cb=lost,
+                closed_cb=give_up,
+            )
+            try:
+                await unless(given_up, use(client))
+            finally:
+                await client.close()
+        await asyncio.sleep(RECONNECT_SECONDS)
 
 
 async def _publish(client: Client, topics: Iterable[str]) -> None:

@@ -27,6 +27,7 @@ from eventsourcing.postgres import (
     PostgresProcessRecorder,
 )
 from eventsourcing.utils import retry
+from loguru import logger
 from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
@@ -60,7 +61,7 @@ UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_in
 ADDRESS = ("POSTGRES_DBNAME", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD")
 """What the library insists on being told."""
 OnAppend = Callable[[Collection[str]], None]
-"""Told after each group of which topics there may be new events. Must be quick, and not fail."""
+"""Told after each group of which topics there may be new events. Must be quick."""
 
 
 def nobody(_topics: Collection[str]) -> None:
@@ -121,7 +122,10 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
 
     def _commit(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
         outcomes: Sequence[Positions | Exception] = self._commit_together(saves)
-        self.on_append({event.topic for save in saves for event in save.events})
+        try:
+            self.on_append({event.topic for save in saves for event in save.events})
+        except Exception as error:  # what is committed must be told as such, whatever becomes of the news of it
+            logger.warning("nobody is woken for new events: {!r}", error)
         return outcomes
 
     @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)

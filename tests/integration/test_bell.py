@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
+import nats as nats_client
 import pytest
+from nats.aio.client import Client
 
 from adapters.bell import Bell
 from adapters.embedded.nats_server import EmbeddedNats
@@ -78,9 +81,47 @@ async def test_it_rings_again_after_nats_was_away(bell: Bell, server: EmbeddedNa
         await eventually(lambda: heard == ["dataset"])
 
 
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[tuple[asyncio.AbstractEventLoop, Client]]:
+    """All that have connected, each on its loop."""
+    connected = []
+    connect = nats_client.connect
+
+    async def remembered(*arguments: Any, **options: Any) -> Client:
+        client = await connect(*arguments, **options)
+        connected.append((asyncio.get_running_loop(), client))
+        return client
+
+    monkeypatch.setattr(nats_client, "connect", remembered)
+    return connected
+
+
+async def test_it_rings_again_after_nats_py_gave_its_connections_up(
+    bell: Bell, clients: list[tuple[asyncio.AbstractEventLoop, Client]]
+):
+    async with listening(bell) as heard:
+        assert len(clients) == 2
+        for loop, client in clients[:]:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.close(), loop))
+        await eventually(lambda: len(clients) == 4)
+        await _until_heard(bell, heard)
+
+
+async def test_an_append_is_told_as_made_though_nobody_could_be_woken(database: str):
+    def fail(_topics: Collection[str]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with closing(PostgresEventStore(database, on_append=fail)) as store:
+        store.session(story.ENVELOPE).save(story.stopped_run())
+        assert store.head() == 2
+
+
 def test_without_nats_a_ring_costs_nothing_and_the_bell_can_be_closed(server: EmbeddedNats):
     server.stop()
     bell = Bell(server.url)
     bell.ring(["workflow"])
     bell.close()
     bell.ring(["workflow"])
+    bell.close()
+    assert bell._loop
+    assert bell._loop.is_closed()
