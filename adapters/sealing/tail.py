@@ -1,8 +1,8 @@
 """What can be said of the newest events without a seal: one may not be there yet, or have come after a change.
 
 An id that follows from its place; versions without a gap; the relay, which tells only of what there is; and NATS, which
-was told of nearly all of it, envelope and data, and which no change of the database reaches. NATS is compared with as
-far back as it is known what it was told.
+was told of nearly all of it, envelope and data, and which no change of the database reaches. It is compared as far
+back as it remembers.
 """
 
 from __future__ import annotations
