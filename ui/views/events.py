@@ -56,9 +56,11 @@ def _filters() -> dict[str, str]:
 def _follow(event: Json) -> None:
     walk = st.segmented_control("Follow", list(WALKS), label_visibility="collapsed", key=f"follow.{event['id']}")
     if walk:
-        steps = api().one("events", event["id"], WALKS[walk])["items"]
-        rows = [{"depth": step["depth"], **step["event"]} for step in steps]
+        found = api().one("events", str(event["position"]), WALKS[walk])
+        rows = [{"depth": step["depth"], **step["event"]} for step in found["items"]]
         columns = {"depth": numbers("Steps away", "plain"), **_columns()}
         sheet(rows, columns, f"walk.{event['id']}", "Nothing that the log knows of.")
+        if found.get("next") or found.get("cut"):
+            st.caption(f"These are only {len(rows)} of them. By the correlation, all can be found.")
     if correlation := event.get("correlationid"):
         link("events", "All that followed from the same request", correlation=correlation)

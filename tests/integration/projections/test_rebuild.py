@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text, update
 from adapters import schema
 from adapters.event_store import PostgresEventStore
 from domain.errors import Invalid
-from projections import ALL, dpo_annotations, interaction_log, workflow_runs
+from projections import ALL, audit, dpo_annotations, interaction_log, workflow_runs
 from projections import rebuild as rebuilding
 from projections.as_of import build_as_of
 from projections.engine import catch_up
@@ -165,6 +165,16 @@ def test_a_rebuilt_table_is_the_one_that_a_migration_makes(engine: Engine, told:
     for projector in ALL:
         rebuild(engine, told, projector)
     schema.check(database)
+
+
+def test_a_rebuilt_table_can_be_read_by_plan_and_by_its_indexes_alone(engine: Engine, told: PostgresEventStore):
+    rebuild(engine, told, audit.PROJECTOR)
+    known = text("SELECT reltuples, relallvisible FROM pg_class WHERE oid = 'audit'::regclass")
+    with engine.connect() as db:
+        rows, visible_pages = db.execute(known).one()
+        assert rows == told.head()
+        assert visible_pages > 0
+        assert db.scalar(text("SELECT count(*) FROM pg_stats WHERE tablename = 'audit' AND attname = 'agent'")) == 1
 
 
 def test_two_rebuilds_at_once_take_turns(engine: Engine, told: PostgresEventStore):

@@ -40,10 +40,22 @@ def test_what_led_to_an_event_is_a_press_away(gateway: ScriptedGateway):
     gateway.standing["/v1/events"] = {"items": [EVENT], "next": None, "position": 9}
     cause = EVENT | {"id": "e3", "position": 3, "type": "workflow.requested"}
     steps = [{"depth": 0, "event": EVENT}, {"depth": 1, "event": cause}]
-    gateway.standing["/v1/events/e7/causes"] = {"items": steps, "began_with": None, "position": 9}
+    gateway.standing["/v1/events/7/causes"] = {"items": steps, "began_with": None, "position": 9}
     screen = opened("events", event="7")
     screen.segmented_control[0].set_value("What led to it").run()
     assert list(screen.dataframe[-1].value["type"]) == ["workflow.failed", "workflow.requested"]
+
+
+@pytest.mark.parametrize(("following", "cut", "told"), [(None, False, 0), ("9", False, 1), (None, True, 1)])
+def test_effects_that_are_not_all_shown_are_told_of(
+    gateway: ScriptedGateway, following: str | None, cut: bool, told: int
+):
+    gateway.standing["/v1/events"] = {"items": [EVENT], "next": None, "position": 9}
+    effect = {"depth": 1, "event": EVENT | {"id": "e9", "position": 9}}
+    gateway.standing["/v1/events/7/effects"] = {"items": [effect], "next": following, "position": 9, "cut": cut}
+    screen = opened("events", event="7")
+    screen.segmented_control[0].set_value("What it led to").run()
+    assert len([caption for caption in screen.caption if "only 1 of them" in caption.value]) == told
 
 
 def test_a_type_that_does_not_exist_is_told_and_the_filters_stay(gateway: ScriptedGateway):
