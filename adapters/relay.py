@@ -139,6 +139,7 @@ async def _forget_if_stuck(db: Connection, client: Client, last: Sequence[DictRo
     after it is offered, over one connection: silence alone is an outage, in which the client would keep the deletion
     to send it later. Another leader's stream is left alone: the connection would raise.
     """
+    await db.execute("SELECT")  # or the two publications together would outlast SILENCE, and cost the lead
     jetstream = client.jetstream()
     await jetstream.stream_info(STREAM)
     reconnects = client.stats["reconnects"]
