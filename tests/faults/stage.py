@@ -4,6 +4,7 @@ witness who watches. Faults fall upon it."""
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from domain.access import Role
 from domain.events import ActorKind, Envelope
 from gateway.bootstrap import open_engine
 from gateway.settings import Settings
-from tests.cut_at_commit import CutAtCommit
 from tests.fakes import SOMEBODY
 from tests.faults import victims
 from tests.faults.clients import HANDLERS, a_pair
@@ -30,6 +30,7 @@ from tests.faults.victims import Victim
 from tests.faults.witness import Witness
 from tests.faults.writer import Journal, writer
 from tests.integration.processes import eventually
+from tests.trapping_proxy import TrappingProxy
 
 FIRST_PREFERENCES = 3
 
@@ -57,6 +58,7 @@ class Stage:
     journals: dict[str, Journal] = field(default_factory=dict)
     marks: list[str] = field(default_factory=list)
     port: int = field(default_factory=free_port)
+    revived_at: float = field(default_factory=time.monotonic)
 
     @property
     def postgres(self) -> EmbeddedPostgres:
@@ -93,6 +95,12 @@ class Stage:
             victim.proxy.disarm()
             victim.go_on()
             victim.start()
+        self.revived_at = time.monotonic()
+
+    def hear_from_all(self) -> None:
+        """Every writer has had one more answer: so whoever answers it is there too."""
+        before = {name: len(journal.answers) for name, journal in self.journals.items()}
+        eventually(lambda: all(len(self.journals[name].answers) > count for name, count in before.items()), within=60)
 
 
 @contextmanager
@@ -107,18 +115,18 @@ def set_stage(servers: Servers, seed: int, company: Company) -> Iterator[Stage]:
         witness = stack.enter_context(Witness(url, nats.url))
         stage = Stage(servers, folder, nats, url, random.Random(seed), witness)
         stack.callback(lambda: [victim.kill() for victim in stage.victims.values()])
-        _cast(stage, company, lambda: stack.enter_context(CutAtCommit(servers.socket)))
+        _cast(stage, company, lambda: stack.enter_context(TrappingProxy(servers.socket)))
         for victim in stage.victims.values():
             victim.start()
-        eventually(lambda: all(journal.answers for journal in stage.journals.values()), within=60)
+        stage.hear_from_all()
         yield stage
 
 
-def _cast(stage: Stage, company: Company, new_proxy: Callable[[], CutAtCommit]) -> None:
+def _cast(stage: Stage, company: Company, new_proxy: Callable[[], TrappingProxy]) -> None:
     def add(name: str, main: Callable[..., None], arguments: Callable[[str], tuple[object, ...]]) -> None:
         proxy = new_proxy()
         database = stage.database_url.partition("@/")[2].partition("?")[0]
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
+        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable&application_name={name}"
         stage.victims[name] = Victim(name, proxy, stage.folder / f"{name}.log", main, *arguments(url))
 
     api = None

@@ -41,6 +41,7 @@ def test_life_goes_on_after(name: str, stage: Stage) -> None:
         pytest.skip(str(unavailable))
     finally:
         stage.revive()
+    stage.hear_from_all()
     assert glance(stage) == []
 
 

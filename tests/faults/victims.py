@@ -23,8 +23,8 @@ from gateway.bootstrap import open_core
 from gateway.logging import configure_logging
 from gateway.projectors import run_projectors
 from gateway.settings import Settings
-from tests.cut_at_commit import CutAtCommit
 from tests.integration.processes import lives
+from tests.trapping_proxy import TrappingProxy
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.faults.victims", "tests.faults.writer"])
@@ -33,22 +33,24 @@ IDLE_SECONDS = 1
 
 
 class Victim:
-    """A process that dies, hangs and starts again under one name. `died_by_itself` says so."""
+    """A process that dies, hangs and starts again under one name."""
 
-    def __init__(self, name: str, proxy: CutAtCommit, log: Path, main: Callable[..., None], *arguments: object) -> None:
+    def __init__(
+        self, name: str, proxy: TrappingProxy, log: Path, main: Callable[..., None], *arguments: object
+    ) -> None:
         self.name = name
         self.proxy = proxy
         self._log = log
         self._main = main
         self._arguments = arguments
         self._process: ForkServerProcess | None = None
-        self.died_by_itself = False
+        self._has_died = False
 
     def start(self) -> None:
         """Again, where it has died."""
         if self.lives:
             return
-        self.died_by_itself |= self._process is not None and self._process.exitcode not in (0, -signal.SIGKILL)
+        self._has_died = self.died_by_itself
         self._process = PROCESSES.Process(
             target=_begin, args=(os.getpid(), self._log, self._main, *self._arguments), daemon=True
         )
@@ -57,6 +59,12 @@ class Victim:
     @property
     def lives(self) -> bool:
         return self._process is not None and self._process.is_alive()
+
+    @property
+    def died_by_itself(self) -> bool:
+        """Ever: neither killed nor ended in order."""
+        ends = (None, 0, -signal.SIGKILL)
+        return self._has_died or (self._process is not None and self._process.exitcode not in ends)
 
     def kill(self) -> None:
         """With -9."""

@@ -34,9 +34,9 @@ from domain.ports import ConcurrentWrite
 from domain.preference import Preference, Verdict
 from domain.workflow import Workflow
 from tests.builders import NOW, a_pair, a_preference, a_workflow, an_id
-from tests.cut_at_commit import CutAtCommit
 from tests.external_postgres import ExternalPostgres
 from tests.fakes import BASE_MODELS, KINDS, JsonRoster, an_envelope
+from tests.trapping_proxy import TrappingProxy
 
 PROPOSE = ProposePreference(a_pair())
 WAITS_FOR_THE_LOCK = "SELECT 1 FROM pg_locks WHERE relation = 'stored_events'::regclass AND NOT granted"
@@ -289,7 +289,7 @@ def test_a_reply_lost_at_commit_leaves_one_effect(
     external_postgres: ExternalPostgres, external_database: str, command_id: UUID | None
 ) -> None:
     """The library sends the save again and meets its own events: a conflict, but for the command's id."""
-    with CutAtCommit(external_postgres.port) as proxy:
+    with TrappingProxy(external_postgres.port) as proxy:
         through_proxy = external_database.replace(f":{external_postgres.port}/", f":{proxy.port}/")
         with closing(PostgresEventStore(through_proxy)) as store:
             bus = a_bus(store)

@@ -6,8 +6,10 @@ database client, and the reason why commands carry ids. Other replies, and other
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,20 +17,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-COMMIT = b"COMMIT\0"
-"""As the server says what it has done; others are `LOCK TABLE`, `INSERT 0 3` and `UPDATE 1`."""
+COMMIT = "COMMIT"
+TAG = re.compile(rb"C\0\0\0.([A-Z0-9 ]+)\0", re.DOTALL)
+"""The server's CommandComplete message: what it has done, e.g. `INSERT 0 3`."""
+REMEMBERED = 8
+"""Replies of a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """What happens when the server says `reply`. The reply is swallowed, and the connection cut, where `cuts`."""
+    """What happens when the server has said `replies` over one connection: a regular expression of what it did, as in
+    `BEGIN; LOCK TABLE; INSERT 0 3`. The last reply is swallowed, and the connection cut, where `cuts`."""
 
-    reply: bytes = COMMIT
+    replies: str = COMMIT
     then: Callable[[], object] = lambda: None
     cuts: bool = True
 
+    def catches(self, said: str) -> bool:
+        """Whether that is how the server's replies end."""
+        return re.search(rf"\b(?:{self.replies})$", said) is not None
 
-class CutAtCommit:
+
+class TrappingProxy:
     """In front of the server at that port of this machine, or at that unix socket; listens at `self.port`."""
 
     def __init__(self, server: int | Path) -> None:
@@ -40,7 +50,7 @@ class CutAtCommit:
         self.cuts = 0
 
     def arm(self, trap: Trap | None = None) -> None:
-        """The next such reply, and only that one."""
+        """For the next one, and only that one."""
         self._trap = trap or Trap()
 
     @property
@@ -73,7 +83,8 @@ class CutAtCommit:
                     client.close()
                     continue
                 threading.Thread(target=self._pump, args=[client, server], daemon=True).start()
-                threading.Thread(target=self._pump, args=[server, client, True], daemon=True).start()
+                said = deque[str](maxlen=REMEMBERED)
+                threading.Thread(target=self._pump, args=[server, client, said], daemon=True).start()
 
     def _connect(self) -> socket.socket:
         if isinstance(self._server, int):
@@ -82,23 +93,26 @@ class CutAtCommit:
         server.connect(str(self._server))
         return server
 
-    def _pump(self, source: socket.socket, target: socket.socket, from_server: bool = False) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, said: deque[str] | None = None) -> None:
+        """`said`: what the server has done so far, where it is the source."""
         with source, target:
             with suppress(OSError):
                 while data := source.recv(65536):
-                    if from_server and self._is_trapped(data):
+                    if said is not None and self._is_trapped(data, said):
                         break
                     target.sendall(data)
             for each in (source, target):  # closing alone would leave whoever still reads from it waiting
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
 
-    def _is_trapped(self, data: bytes) -> bool:
+    def _is_trapped(self, data: bytes, said: deque[str]) -> bool:
         with self._lock:
-            trap = self._trap
-            if trap is None or trap.reply not in data:
-                return False
-            trap.then()
-            self._trap = None
-        self.cuts += trap.cuts
-        return trap.cuts
+            for tag in TAG.findall(data):
+                said.append(tag.decode())
+                trap = self._trap
+                if trap and trap.catches("; ".join(said)):
+                    trap.then()
+                    self._trap = None
+                    self.cuts += trap.cuts
+                    return trap.cuts
+        return False
