@@ -40,8 +40,11 @@ def mark_of(event: AggregateEvent) -> str | None:
             return None
 
 
-def log_violations(events: Sequence[Recorded], acknowledged: Mapping[str, int], known: Iterable[str]) -> Iterator[str]:
-    """`acknowledged` are positions by mark, `known` the marks of all commands that were ever sent."""
+def log_violations(
+    events: Sequence[Recorded], acknowledged: Mapping[str, int], refused: Iterable[str], known: Iterable[str]
+) -> Iterator[str]:
+    """`acknowledged` are positions by mark, `refused` and `known` the marks of commands that were refused in the end,
+    and of all that were ever sent."""
     found: dict[str, list[int]] = defaultdict(list)
     versions: dict[object, list[int]] = defaultdict(list)
     for recorded in events:
@@ -51,6 +54,9 @@ def log_violations(events: Sequence[Recorded], acknowledged: Mapping[str, int], 
     for mark, position in acknowledged.items():
         if found[mark] != [position]:
             yield f"{mark} was acknowledged at {position}, and is at {found[mark]}"
+    for mark in refused:
+        if found[mark]:
+            yield f"{mark} was refused, though it took effect at {found[mark]}"
     for mark, positions in found.items():
         if len(positions) > 1:
             yield f"{mark} had its effect {len(positions)} times, at {positions}"

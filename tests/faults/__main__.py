@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -22,33 +22,37 @@ from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn, Tim
 from rich.progress import Progress as Bar
 
 from tests.faults import simulation
+from tests.faults.inquest import Findings
 from tests.faults.process_seeds import Plan, play
 from tests.faults.progress import Done, Progress
 from tests.faults.servers import Servers, running_servers
 
 console = Console(highlight=False)
+CATCH_UP_SECONDS = 10.0
+"""From when everything is back: the aim, on a machine that does nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """`play` runs a seed and returns what it violated; `variable` is what replays one."""
+    """`play` runs a seed; `variable` is what replays one."""
 
     name: str
     variable: str
-    play: Callable[[int], Sequence[str]]
+    play: Callable[[int], Findings]
 
     def run(self, seed: int) -> Done:
         """Tells at once what was violated."""
         began = time.monotonic()
         try:
-            violations = list(self.play(seed))
+            found = self.play(seed)
         except Exception as error:
-            violations = [f"it did not come to its end: {error!r}, {_last_call(error)}"]
-        for violation in violations:
+            found = Findings([f"it did not come to its end: {error!r}, {_last_call(error)}"])
+        for violation in found.violations:
             console.print(f"[red]{self.name} seed {seed}[/]: {violation}")
-        if violations:
+        if found.violations:
             console.print(f"    make faults {self.variable}={seed}  # replays it")
-        return Done(self.name, seed, round(time.monotonic() - began, 1), violations)
+        seconds, catch_up = (round(each, 1) for each in (time.monotonic() - began, found.catch_up))
+        return Done(self.name, seed, seconds, found.violations, found.faults, catch_up)
 
 
 def main(
@@ -63,7 +67,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with running_servers() as servers, servers.database("simulated") as database:
         simulation.prepare(database)
-        simulated = Layer("simulated", "SEED", partial(simulation.simulate, database))
+        simulated = Layer("simulated", "SEED", lambda seed: Findings(simulation.simulate(database, seed)))
         processes = Layer("process", "PROCESS_SEED", partial(_play, servers))
         if servers.postgres_disk is None:
             console.print("[yellow]no disk can be filled here[/]: that needs root, where mounting is allowed")
@@ -75,7 +79,9 @@ def main(
             done = [*_run_all(simulated, seeds, progress), *_run_all(processes, process_seeds, progress)]
     violated = sum(bool(each.violations) for each in done)
     console.print(
-        f"{len(done)} seeds in {sum(each.seconds for each in done):.0f} s, {violated} of them with violations"
+        f"{len(done)} seeds in {sum(each.seconds for each in done):.0f} s, {violated} of them with violations; "
+        f"{sum(each.faults for each in done)} faults of real processes, who had caught up after "
+        f"{max((each.catch_up for each in done), default=0):.1f} s at the latest"
     )
     raise typer.Exit(1 if violated else 0)
 
@@ -105,14 +111,14 @@ def _run_all(layer: Layer, count: int, progress: Progress) -> Iterable[Done]:
             yield done
 
 
-def _play(servers: Servers, seed: int) -> Sequence[str]:
+def _play(servers: Servers, seed: int) -> Findings:
     console.print(f"process seed {seed}: {', '.join(Plan.of(seed).faults)}")
-    findings = play(servers, seed)
+    findings = play(servers, seed, CATCH_UP_SECONDS)
     console.print(
         f"    {findings.faults} faults, {findings.acknowledged} commands acknowledged, {findings.events} events; "
         f"caught up after {findings.catch_up:.1f} s"
     )
-    return findings.violations
+    return findings
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ PROCESSES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Request:
     """A client's command. A repeat carries the same envelope."""
 
     command: object
@@ -44,7 +44,8 @@ class Sent:
 
 
 class Clients:
-    """`close` them when done. `complaints` are wrong answers that they got."""
+    """`close` them when done. `complaints` are wrong answers that they got, `refused` the marks of commands
+    whose last answer was a refusal."""
 
     def __init__(
         self, open_store: Callable[[], PostgresEventStore], new_id: Callable[[], UUID], chance: random.Random
@@ -55,8 +56,9 @@ class Clients:
         self._stores = [open_store() for _ in range(PROCESSES)]
         self._preferences: list[UUID] = []
         self._runs: list[UUID] = []
-        self._sent: list[Sent] = []
+        self._sent: list[Request] = []
         self._answers: dict[str, Written] = {}
+        self.refused: set[str] = set()
         self.complaints: list[str] = []
 
     def close(self) -> None:
@@ -100,7 +102,7 @@ class Clients:
     def _send(self, command: object, mark: str, fate: Fate = Fate.LIVES) -> None:
         fingerprint = mark.encode() if self._chance.random() < 0.8 else None
         envelope = Envelope(SOMEBODY, self._new_id(), command_id=self._new_id(), fingerprint=fingerprint)
-        self._sent.append(sent := Sent(command, envelope, mark))
+        self._sent.append(sent := Request(command, envelope, mark))
         self._execute(sent, fate)
 
     def _annotate(self, id: UUID) -> None:
@@ -109,8 +111,9 @@ class Clients:
             mark = str(self._new_id())
             self._send(AnnotatePreference(id, self._chance.choice(VERDICTS), note=mark), mark)
 
-    def _execute(self, sent: Sent, fate: Fate) -> None:
+    def _execute(self, sent: Request, fate: Fate) -> None:
         process = self._chance.randrange(PROCESSES)
+        self.refused.discard(sent.mark)
         try:
             written = self._bus(self._stores[process], fate).execute(sent.command, sent.envelope)
         except Crash:
@@ -119,12 +122,13 @@ class Clients:
         except ConcurrentWrite:
             self.complaints.append(f"{sent.mark} gave up, though it was outrun once at most")
         except DomainError as refusal:
+            self.refused.add(sent.mark)
             if sent.mark in self._answers and sent.is_remembered:
                 self.complaints.append(f"{sent.mark} was acknowledged, and then refused: {refusal}")
         else:
             self._heed(sent, written)
 
-    def _heed(self, sent: Sent, written: Written) -> None:
+    def _heed(self, sent: Request, written: Written) -> None:
         first = self._answers.setdefault(sent.mark, written)
         if first != written and sent.is_remembered:
             self.complaints.append(f"{sent.mark} was answered {first}, and then {written}")

@@ -28,28 +28,29 @@ from tests.faults.writer import Answered
 ANSWERED_SECONDS = 60.0
 """Until a writer has an answer to everything that it sent."""
 CATCH_UP_SECONDS = 30.0
-"""The aim is 10 s; a machine that does other things beside gets more, and the time is reported."""
+"""Where other things are done beside; `make faults` insists on the aim, which is 10 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`catch_up` in seconds: how long everybody needed until they were at the head, from when the writers ended.
+    """`catch_up` in seconds: how long everybody needed until they were at the head, from when all were revived.
     `faults`: how many happened; a victim may be at something else than what it is waited for."""
 
     violations: list[str]
-    catch_up: float
-    events: int
-    acknowledged: int
+    catch_up: float = 0.0
+    events: int = 0
+    acknowledged: int = 0
     faults: int = 0
 
 
-def examine(stage: Stage) -> Findings:
+def examine(stage: Stage, catch_up_within: float = CATCH_UP_SECONDS) -> Findings:
     """Everything. All must have been revived; the writers are ended, the others go on."""
     unanswered = list(_unanswered(stage))
     with _opened(stage) as (engine, store):
-        began = time.monotonic()
         behind = list(_behind(stage, engine))
-        catch_up = time.monotonic() - began
+        catch_up = time.monotonic() - stage.revived_at
+        if catch_up > catch_up_within:
+            behind.append(f"they caught up after {catch_up:.1f} s, not within {catch_up_within:.0f} s")
         acknowledged, events = _acknowledged(stage), list(store.read())
         violations = [
             *unanswered,
@@ -128,8 +129,9 @@ def _wrong(stage: Stage, acknowledged: Mapping[str, int], events: Sequence[Recor
     for mark, answers in _answers(stage).items():
         if len(answers) > 1:
             yield f"{mark} was answered {' and '.join(map(str, answers))}"
+    refused = [mark for mark, answers in _answers(stage).items() if Answered(mark) in answers]
     sent = [mark for journal in stage.journals.values() for mark in journal.sent]
-    yield from invariants.log_violations(events, acknowledged, [*stage.marks, *sent])
+    yield from invariants.log_violations(events, acknowledged, refused, [*stage.marks, *sent])
 
 
 def _acknowledged(stage: Stage) -> dict[str, int]:

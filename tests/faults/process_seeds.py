@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 
 from tests.faults.faults import FAULTS, Missed, Unavailable
-from tests.faults.inquest import Findings, examine
+from tests.faults.inquest import CATCH_UP_SECONDS, Findings, examine
 from tests.faults.progress import FOLDER
 from tests.faults.servers import Servers
 from tests.faults.stage import Company, Stage, set_stage
@@ -33,14 +33,17 @@ class Plan:
         return cls(Company(chance.choice([2, 3]), chance.choice([1, 2]), gateway), faults)
 
 
-def play(servers: Servers, seed: int) -> Findings:
-    """Sets a stage of its own on the servers. The logs and journals of one that violated something are kept."""
+def play(servers: Servers, seed: int, catch_up_within: float = CATCH_UP_SECONDS) -> Findings:
+    """Sets a stage of its own on the servers. The logs and journals of one that violated something are kept. A seed of
+    which no fault happened has shown nothing, and counts as a violation."""
     plan = Plan.of(seed)
     with set_stage(servers, seed, plan.company) as stage:
         happened = [_try(stage, name) for name in plan.faults]
         time.sleep(stage.chance.uniform(0, LONGEST_PEACE))
         stage.revive()
-        findings = replace(examine(stage), faults=sum(happened))
+        findings = replace(examine(stage, catch_up_within), faults=sum(happened))
+        if not findings.faults:
+            findings.violations.append("none of its faults happened")
         if findings.violations:
             shutil.copytree(stage.folder, FOLDER / f"process-seed-{seed}", dirs_exist_ok=True)
         return findings

@@ -13,12 +13,15 @@ FOLDER = Path(".faults")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One seed of a layer (`process` or `simulated`), how long it took in seconds, and what it violated."""
+    """One seed of a layer (`process` or `simulated`), how long it took in seconds, and what it violated; of real
+    processes also how many faults happened, and after how many seconds they had caught up."""
 
     layer: str
     seed: int
     seconds: float
     violations: list[str]
+    faults: int = 0
+    catch_up: float = 0.0
 
 
 class Progress:

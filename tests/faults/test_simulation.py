@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from loguru import logger
 
+from commands.bus import CommandBus
+from domain.errors import CommandReused
 from tests.faults.crashes import Fate
 from tests.faults.simulation import prepare, simulate
 from tests.faults.world import PROJECTORS, World
@@ -31,6 +34,17 @@ def prepared(database: str) -> Iterator[str]:
 def test_whoever_dies_nothing_is_lost_and_nothing_happens_twice(prepared: str) -> None:
     violations = {f"make faults SEED={seed}": found for seed in SEEDS if (found := simulate(prepared, seed))}
     assert violations == {}
+
+
+def test_a_refusal_of_what_took_effect_is_noticed(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered = CommandBus._earlier
+
+    def refuse(bus: CommandBus, command_id: UUID, fingerprint: bytes | None) -> None:
+        if remembered(bus, command_id, fingerprint):
+            raise CommandReused
+
+    monkeypatch.setattr(CommandBus, "_earlier", refuse)
+    assert any("was refused, though it took effect" in violation for violation in simulate(prepared, seed=0))
 
 
 class Delivery(RuleBasedStateMachine):

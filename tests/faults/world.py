@@ -147,7 +147,7 @@ class World:
         return [
             *self.clients.complaints,
             *self._complaints,
-            *invariants.log_violations(events, self.clients.acknowledged(), self.clients.marks),
+            *invariants.log_violations(events, self.clients.acknowledged(), self.clients.refused, self.clients.marks),
             *invariants.run_violations(events),
             *_pair_violations(events),
             *invariants.standing_violations(self._engine, store.head()),
