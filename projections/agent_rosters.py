@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from difflib import unified_diff
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, column, func, literal, select, true
+from sqlalchemy import Column, Connection, Engine, Integer, Table, Text, column, func, literal, select, true
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from domain.catalogue import topics_of
@@ -59,6 +61,10 @@ def _revision(recorded: Recorded) -> int:
 PROJECTOR = Projector(TABLE, topics_of(AgentRoster), _revision, fold, inserts_only=True)
 ROWS = marked(TABLE, literal(ROSTER_ID))
 
+PromptChanges = Mapping[str, Sequence[int]]
+_PROMPT_CHANGES: WeakKeyDictionary[Engine, tuple[Any, PromptChanges]] = WeakKeyDictionary()
+"""As they were last found, and of how many revisions, up to which."""
+
 
 def find(db: Connection, revision: int) -> Row | None:
     """One revision."""
@@ -89,15 +95,24 @@ def history(db: Connection, agent: str, cursor: str | None = None, limit: int = 
     return Page([row | _difference(row["before"] or {}, row["after"] or {}) for row in found.items], found.next_cursor)
 
 
-def prompt_changes(db: Connection, agents: Collection[str]) -> dict[str, list[int]]:
-    """By agent, the revisions that changed its system message, in order."""
+def prompt_changes(db: Connection) -> PromptChanges:
+    """By agent, the revisions that changed its system message, in order. To find them is to read every revision, which
+    never changes: they are remembered until there is another one."""
+    revisions = db.execute(select(func.count(), func.max(TABLE.c.revision))).one()
+    known = _PROMPT_CHANGES.get(db.engine)
+    if known is None or known[0] != revisions:
+        known = _PROMPT_CHANGES[db.engine] = revisions, _find_prompt_changes(db)
+    return known[1]
+
+
+def _find_prompt_changes(db: Connection) -> PromptChanges:
     specs = _specs()
     name, prompt = specs.c.value["name"].astext, specs.c.value["system_message"].astext
     former = func.lag(prompt).over(partition_by=name, order_by=TABLE.c.revision)
     told = select(TABLE.c.revision, name.label("agent"), prompt.label("prompt"), former.label("former"))
-    known = told.join_from(TABLE, specs, true()).where(name.in_(agents)).subquery()
+    known = told.join_from(TABLE, specs, true()).subquery()
     changed = select(known.c.agent, known.c.revision).where(known.c.prompt.is_distinct_from(known.c.former))
-    found = defaultdict(list)
+    found = defaultdict[str, list[int]](list)
     for agent, revision in db.execute(changed.order_by(known.c.revision)):
         found[agent].append(revision)
     return dict(found)

@@ -199,7 +199,7 @@ def circumstances(db: Connection, positions: Collection[int]) -> dict[int, Row]:
         .where(TABLE.c.position.in_(positions))
     )
     found = every(db, query)
-    changes = agent_rosters.prompt_changes(db, {row["agent"] for row in found if row["agent"]})
+    changes = agent_rosters.prompt_changes(db) if any(row["agent"] for row in found) else {}
     return {row["position"]: row | {"prompt_revision": _prompt_revision(row, changes)} for row in found}
 
 
@@ -209,7 +209,7 @@ def planned_for_these_values(db: Connection) -> None:
     db.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
-def _prompt_revision(row: Row, changes: dict[str, list[int]]) -> int | None:
+def _prompt_revision(row: Row, changes: agent_rosters.PromptChanges) -> int | None:
     known = changes.get(row["agent"], [])
     pinned = row["roster_revision"]
     earlier = bisect_right(known, pinned) if pinned is not None else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,11 +11,11 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine, event, insert
 
 from adapters.event_store import PostgresEventStore
 from domain.events import ActorKind, event_id
-from projections import ALL, audit, causation
+from projections import ALL, agent_rosters, audit, causation
 from projections.audit import CLOCK_STEP, Filter
 from projections.engine import catch_up
 from tests import story
@@ -30,6 +31,14 @@ def projected(engine: Engine, told: PostgresEventStore) -> Engine:
     for projector in ALL:
         catch_up(engine, told, projector)
     return engine
+
+
+@pytest.fixture
+def statements(engine: Engine) -> list[str]:
+    """The SQL of all that is asked from here on."""
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _db, _cursor, statement, *_: asked.append(statement))
+    return asked
 
 
 def remember(db: Connection, events: Sequence[dict[str, Any]]) -> None:
@@ -121,6 +130,26 @@ def test_a_step_tells_the_roster_of_its_run_and_the_revision_that_last_changed_i
     assert [known[step]["agent"] for step in steps] == ["ada", "bob", "ada"]
     assert [known[step]["roster_revision"] for step in steps] == [2, 2, 2]
     assert [known[step]["prompt_revision"] for step in steps] == [1, 2, 1]
+
+
+def test_revisions_are_read_again_only_when_there_is_another_one(
+    engine: Engine, store: PostgresEventStore, statements: list[str]
+):
+    def changes() -> dict[str, list[int]]:
+        catch_up(engine, store, agent_rosters.PROJECTOR)
+        with engine.connect() as db:
+            return dict(agent_rosters.prompt_changes(db))
+
+    roster = story.roster()
+    store.session(story.ENVELOPE).save(roster)
+    assert changes() == changes() == {"ada": [1], "bob": [2]}
+    assert len([statement for statement in statements if "jsonb_array_elements" in statement]) == 1
+    ada, bob = roster.agents
+    roster.revise(
+        "agents: [ada, bob]\n", story.SHA, (replace(ada, system_message="Be brief."), bob), "", at=story.at(2)
+    )
+    store.session(story.ENVELOPE).save(roster)
+    assert changes() == {"ada": [1, 3], "bob": [2]}
 
 
 def test_a_pair_leads_back_to_its_run_and_the_run_on_to_its_pairs(projected: Engine):
