@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from domain.events import Recorded
 from domain.ports import StoredEvents, StoredRow
@@ -26,8 +26,8 @@ from projections.projector import Projector, Row
 from projections.rows import load, remove, upsert
 
 BATCH = 2000
-REFUSED = (DataError, IntegrityError, ValueError)
-"""What a row of values that Postgres cannot hold raises: not a lost connection, not a missing table."""
+BEYOND_LIMITS = "54"
+"""The class of SQLSTATE of, for example, a value too long for an index: psycopg calls it an OperationalError."""
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +145,9 @@ def _commit(engine: Engine, projector: Projector, batch: Batch) -> bool:
             return checkpoints.move(db, projector.name, batch.after, batch.upto)
     try:
         return _commit_by(_take_in, engine, projector, batch)
-    except REFUSED:
+    except Exception as error:
+        if not _is_refusal(error):
+            raise
         return _commit_by(_take_in_apart, engine, projector, batch)
 
 
@@ -170,13 +172,26 @@ def _take_in_apart(db: Connection, projector: Projector, events: Sequence[Record
     try:
         with db.begin_nested():
             _take_in(db, projector, events)
-    except REFUSED as error:
+    except Exception as error:
+        if not _is_refusal(error):
+            raise
         if len(events) == 1:
             _park(db, projector, [Poison.of(events[0], error)])
         else:
             half = len(events) // 2
             _take_in_apart(db, projector, events[:half])
             _take_in_apart(db, projector, events[half:])
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether it says that Postgres cannot hold some value: not of a lost connection, not of a missing table."""
+    match error:
+        case DataError() | IntegrityError() | ValueError():
+            return True
+        case OperationalError():
+            return str(getattr(error.orig, "sqlstate", None)).startswith(BEYOND_LIMITS)
+        case _:
+            return False
 
 
 def _park(db: Connection, projector: Projector, poisons: Iterable[Poison]) -> None:

@@ -154,8 +154,14 @@ def test_a_parked_event_can_be_let_be(engine: Engine, told: PostgresEventStore):
         assert [row["position"] for row in parked_events(db, buggy.name).items] == [row["position"] for row in rest]
 
 
-@pytest.mark.parametrize("poison", ["NUL \x00", "a lone surrogate \ud800"])
+@pytest.mark.parametrize(
+    "poison",
+    ["NUL \x00", "a lone surrogate \ud800", "".join(map(chr, range(0x4E00, 0x7E00)))],
+    ids=["NUL", "surrogate", "too long for an index"],
+)
 def test_a_row_that_the_database_refuses_is_parked_alone(poison: str, engine: Engine, told: PostgresEventStore):
+    with engine.begin() as db:
+        db.execute(text("CREATE INDEX ON interaction_logs (output)"))
     culprit = story.STEPS["bob"]
 
     def fold(row: Row | None, recorded: Recorded) -> Row | None:
