@@ -1,0 +1,72 @@
+"""Many write at once, or hang while they do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+
+from adapters.event_json import PlainJsonMapper
+from adapters.event_recorder import POOL
+from adapters.event_store import PostgresEventStore
+from domain.ports import ConcurrentWrite
+from tests.builders import a_preference
+from tests.fakes import an_envelope
+
+WAITS_FOR_THE_LOCK = "SELECT 1 FROM pg_locks WHERE relation = 'stored_events'::regclass AND NOT granted"
+
+
+def test_of_saves_that_are_committed_together_those_that_conflict_fail_alone(
+    store: PostgresEventStore, migrated: str
+) -> None:
+    contended = [a_preference("contended") for _ in range(4)]
+    others = [a_preference(f"{n}") for n in range(8)]
+    with psycopg.connect(migrated) as holder, ThreadPoolExecutor(12) as threads:
+        holder.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")  # meanwhile they all arrive
+        first, *rest = (*contended, *others)
+        saves = [threads.submit(store.session(an_envelope()).save, first)]
+        while not holder.execute(WAITS_FOR_THE_LOCK).fetchone():
+            time.sleep(0.01)
+        saves += [threads.submit(store.session(an_envelope()).save, one) for one in rest]
+        while store.recorder.waiting < len(rest):
+            time.sleep(0.01)
+        holder.commit()
+        errors = [save.exception() for save in saves]
+    assert [type(error) for error in errors if error] == [ConcurrentWrite] * 3
+    assert errors[4:] == [None] * 8
+    found = [recorded.position for recorded in store.read()]
+    assert sorted(save.result().position for save in saves if not save.exception()) == found
+    assert len(found) == 9
+
+
+def test_the_tasks_of_an_event_loop_write_together_too(store: PostgresEventStore) -> None:
+    mapper = PlainJsonMapper()
+
+    async def write(n: int) -> list[int]:
+        events = [mapper.to_stored_event(event) for event in a_preference(f"{n}").pending_events]
+        return await store.recorder.insert_events_async(events, envelope=an_envelope())
+
+    async def write_all() -> list[list[int]]:
+        return await asyncio.gather(*map(write, range(20)))
+
+    assert asyncio.run(write_all()) == [[recorded.position] for recorded in store.read()]
+
+
+def test_a_writer_that_hung_in_its_transaction_does_it_again(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POOL, "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT", "1")
+    with closing(PostgresEventStore(migrated)) as store:
+        write, hangs = store.recorder._write, [2.0]
+
+        def hang_once(*arguments: Any) -> Any:
+            if hangs:
+                time.sleep(hangs.pop())
+            return write(*arguments)
+
+        monkeypatch.setattr(store.recorder, "_write", hang_once)
+        written = store.session(an_envelope()).save(a_preference())
+        assert [recorded.position for recorded in store.read()] == [written.position]

@@ -1,0 +1,47 @@
+"""What an event store is opened with, and what it does when it is closed."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from eventsourcing.persistence import OperationalError
+from eventsourcing.postgres import PostgresDatastore
+from psycopg.conninfo import conninfo_to_dict
+
+from adapters.event_recorder import EnvelopeRecorder, UnsafePositions
+from adapters.event_store import PostgresEventStore, utc_now
+from tests.builders import a_preference
+from tests.fakes import an_envelope
+
+
+def test_whatever_the_url_says_reaches_the_server(migrated: str) -> None:
+    url = f"{migrated}{'&' if '?' in migrated else '?'}application_name=atlas"
+    with closing(PostgresEventStore(url, utc_now)) as store, store.recorder.datastore.get_connection() as connection:
+        assert connection.execute("SHOW application_name").fetchone() == {"application_name": "atlas"}
+
+
+def test_what_the_url_leaves_out_comes_from_libpqs_environment(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in conninfo_to_dict(migrated).items():
+        monkeypatch.setenv({"dbname": "PGDATABASE"}.get(name, f"PG{name.upper()}"), str(value))
+    with closing(PostgresEventStore("postgresql://")) as store:
+        assert store.head() == 0
+
+
+def test_the_librarys_functions_that_skip_the_lock_are_refused(migrated: str) -> None:
+    unsafe = PostgresDatastore("postgres", "127.0.0.1", "5432", "postgres", "-", enable_db_functions=True)
+    with pytest.raises(UnsafePositions, match="unset it"):
+        EnvelopeRecorder(unsafe)
+
+
+def test_an_environment_that_asks_for_them_changes_nothing(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_ENABLE_DB_FUNCTIONS", "yes")
+    with closing(PostgresEventStore(migrated)) as store:
+        assert not store.recorder.datastore.enable_db_functions
+
+
+def test_a_closed_store_says_so(migrated: str) -> None:
+    store = PostgresEventStore(migrated)
+    store.close()
+    with pytest.raises(OperationalError, match="closed"):
+        store.session(an_envelope()).save(a_preference())
