@@ -8,7 +8,6 @@ but for sets of ids, which lie beside it as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, get_type_hints
 from uuid import UUID
 
@@ -35,6 +34,7 @@ from domain.id_set import IdSet
 
 EVENTS_BETWEEN = 200
 """How much a history grows before another snapshot is taken, i.e. the most events that are replayed on top of one."""
+WRITE_SECONDS = 10
 CLOSE_SECONDS = 5.0
 _NEAREST = "SELECT version, position, event, state, id_sets FROM snapshots WHERE aggregate_id = %s AND fingerprint = %s"
 _KEEP = (
@@ -51,13 +51,13 @@ class Snapshots:
 
     def __init__(self, datastore: PostgresDatastore) -> None:
         self._datastore = datastore
-        self._writer = ThreadPoolExecutor(1, "snapshots")
         self._writing = Lock()
+        self._closed = False
 
     def close(self) -> None:
         """Waits a while for the one that is being written, and takes no more."""
+        self._closed = True
         self._writing.acquire(timeout=CLOSE_SECONDS)
-        self._writer.shutdown(wait=False, cancel_futures=True)
 
     def nearest(self, connection: Connection[DictRow], kind: Kind, id: UUID) -> Loaded | None:
         """The aggregate as its snapshot holds it, if there is one that can be used."""
@@ -83,21 +83,25 @@ class Snapshots:
         aggregate = loaded.aggregate
         kind = type(aggregate)
         due = is_dataclass(kind) and aggregate.version - loaded.snapshot >= EVENTS_BETWEEN
-        if due and self._writing.acquire(blocking=False):
+        if due and not self._closed and self._writing.acquire(blocking=False):
             loaded.snapshot = aggregate.version
             place = (aggregate.id, aggregate.version, loaded.position, loaded.event, fingerprint(kind))
-            self._writer.submit(self._keep, place, kind, _state(aggregate)).add_done_callback(self._written)
+            Thread(target=self._write, args=[place, kind, _state(aggregate)], name="snapshot", daemon=True).start()
+
+    def _write(self, place: tuple[object, ...], kind: Kind, state: dict[str, Any]) -> None:
+        try:
+            self._keep(place, kind, state)
+        except Exception as error:  # nobody needs a snapshot: whatever it was, the history is replayed
+            logger.warning("a snapshot was not written, and will be another time: {}", error)
+        finally:
+            self._writing.release()
 
     def _keep(self, place: tuple[object, ...], kind: Kind, state: dict[str, Any]) -> None:
         id_sets = [state.pop(name).packed for name in _id_sets(kind)]
         plain = _model(kind).model_construct(**state).model_dump_json().encode()
-        with self._datastore.get_connection() as connection:
+        with self._datastore.get_connection() as connection, connection.transaction():
+            connection.execute(f"SET LOCAL statement_timeout = '{WRITE_SECONDS}s'")
             connection.execute(_KEEP, (*place, plain, id_sets))
-
-    def _written(self, future: Future[None]) -> None:
-        self._writing.release()
-        if error := future.exception():
-            logger.warning("a snapshot was not written, and will be another time: {}", error)
 
 
 def _code() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -160,6 +161,27 @@ def test_code_that_was_changed_reads_no_snapshot_of_before(database: str, monkey
 def test_a_snapshot_that_cannot_be_written_stops_nobody(database: str) -> None:
     sql(database, "ALTER TABLE snapshots ADD CHECK (version < 0)")
     assert found(database, played(database))["version"] == 10
+
+
+def test_a_snapshot_that_cannot_be_written_now_keeps_no_process_from_ending(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(snapshots, "WRITE_SECONDS", 1)
+    run = played(database)
+    sql(database, "DELETE FROM snapshots")
+    with closing(PostgresEventStore(database)) as store, psycopg.connect(database) as another:
+        another.execute("LOCK TABLE snapshots IN SHARE MODE")
+        loaded = store._aggregates.load(Workflow, run)
+        assert loaded
+        store._aggregates.close()
+        assert [thread.daemon for thread in threading.enumerate() if thread.name.startswith("snapshot")] == [True]
+        writing = store._aggregates._snapshots._writing
+        assert writing.acquire(timeout=10), "it was given up, though the lock is still there"
+        writing.release()
+        loaded.snapshot = 0
+        store._aggregates._snapshots.offer(loaded)
+        assert not writing.locked(), "no more are taken"
 
 
 # --- what is kept in memory
