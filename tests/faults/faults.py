@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
 from psycopg.rows import scalar_row
@@ -29,6 +30,7 @@ ROWS = rf"{CHECKPOINT}; (SELECT \d+; )?INSERT 0 \d+"
 RELAYED = "UPDATE 1"
 
 Fault = Callable[[Stage], None]
+T = TypeVar("T")
 
 
 class Unavailable(Exception):
@@ -244,13 +246,14 @@ def _spring(victim: Victim, trap: Trap) -> None:
         victim.proxy.disarm()
 
 
-def _wait_for(condition: Callable[[], bool]) -> None:
-    """Raises Missed."""
+def _wait_for(condition: Callable[[], T]) -> T:
+    """Returns it, once it is true. Raises Missed."""
     deadline = time.monotonic() + TRAP_SECONDS
-    while not condition():
+    while not (met := condition()):
         if time.monotonic() > deadline:
             raise Missed
         time.sleep(0.005)
+    return met
 
 
 @contextmanager
@@ -262,6 +265,5 @@ def _held(stage: Stage, lock: str, kind: str) -> Iterator[Victim]:
     )
     with psycopg.connect(stage.database_url, row_factory=scalar_row) as holder:
         holder.execute(f"{lock} IN EXCLUSIVE MODE")
-        names: list[str] = []
-        _wait_for(lambda: names.extend(holder.execute(waiting, (kind,)).fetchall()) or bool(names))
-        yield stage.victims[names[0]]
+        name = _wait_for(lambda: holder.execute(waiting, (kind,)).fetchone())
+        yield stage.victims[name]
