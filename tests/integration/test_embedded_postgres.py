@@ -84,8 +84,10 @@ def _owner(folder: Path) -> tuple[subprocess.Popen[str], int]:
     return owner, int(owner.stdout.readline())
 
 
-def test_its_url_serves_psycopg_and_sqlalchemy_and_its_settings_are_the_safe_ones(postgres: str):
-    with sqlalchemy.create_engine(postgres).connect() as connection:
+def test_its_url_serves_psycopg_and_sqlalchemy_and_its_settings_are_the_safe_ones(server: EmbeddedPostgres):
+    server.start()
+    engine = sqlalchemy.create_engine(server.url(), poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
         shown = connection.execute(
             sqlalchemy.text(
                 "SELECT current_setting('fsync'), current_setting('listen_addresses'),"
