@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from adapters.durable_files import sync
+
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}(@[0-9]{1,9})?")
@@ -86,8 +88,8 @@ class PublishedAdapters:
         try:
             yield staging
             for file in staging.iterdir():
-                _sync(file)
-            _sync(staging)
+                sync(file)
+            sync(staging)
             _rename_to_new(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -124,7 +126,7 @@ def write_whole(file: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
         Path(partial).replace(file)
     finally:
         Path(partial).unlink(missing_ok=True)
-    _sync(file.parent)
+    sync(file.parent)
     return digest.hexdigest(), size
 
 
@@ -136,12 +138,4 @@ def _rename_to_new(staging: Path, folder: Path) -> None:
         if folder.exists():
             raise AlreadyPublished(folder) from error
         raise
-    _sync(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(folder.parent)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from adapters.durable_files import write_private
 from adapters.embedded.errors import EmbeddedError, FolderUnusable
-from adapters.embedded.files import write_private
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.embedded.ports import LOOPBACK, is_free
 from adapters.embedded.postgres import EmbeddedPostgres

@@ -12,10 +12,10 @@ from signal import SIGKILL, SIGTERM
 
 import psutil
 
+from adapters.durable_files import write_private
 from adapters.embedded import orphans
 from adapters.embedded.disk import require_space
 from adapters.embedded.errors import BinariesMissing, EmbeddedError, FolderUnusable, OrphanRemains, PortTaken
-from adapters.embedded.files import write_private
 from adapters.embedded.locks import OwnerLock, owner_of
 from adapters.embedded.ports import LOOPBACK, free_port, is_free
 from adapters.embedded.process import Launch, ManagedProcess

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
+from adapters.durable_files import sync
 from adapters.embedded.accounts import dedicated_account, is_root, owner
 from adapters.embedded.disk import NO_SPACE, require_space
 from adapters.embedded.errors import DiskFull, FolderUnusable, ProcessFailed
@@ -129,7 +130,7 @@ def create(cluster: Cluster, programs: Path) -> None:
             raise DiskFull(cluster.folder)
         raise ProcessFailed("initdb", f"ended with exit code {made.returncode}", made.stderr[-1500:])
     draft.rename(cluster.data)
-    _sync(cluster.folder)
+    sync(cluster.folder)
 
 
 def prepare_socket_folder(cluster: Cluster) -> None:
@@ -163,11 +164,3 @@ def _private_folder(folder: Path, account: Account | None) -> None:
             os.chown(folder, account.uid, account.gid)
         if folder.stat().st_uid in (os.geteuid(), account.uid if account else STAY):
             folder.chmod(0o700)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

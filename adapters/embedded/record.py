@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from adapters.embedded.files import write_private
+from adapters.durable_files import write_private
 from adapters.embedded.keeper import Status
 from adapters.embedded.locks import owner_of
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from adapters.embedded.files import sync_folder, write_private
+from adapters.durable_files import sync, write_private
 from domain.errors import DomainError
 
 _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
@@ -128,4 +128,4 @@ def _make(file: Path) -> None:
         os.fsync(draft.fileno())
         with suppress(FileExistsError):
             file.hardlink_to(draft.name)
-        sync_folder(file.parent)
+        sync(file.parent)

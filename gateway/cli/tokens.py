@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from adapters.embedded.files import write_private
+from adapters.durable_files import write_private
 from adapters.tokens import ApiTokens
 from domain.access import Role
 from domain.events import ActorKind

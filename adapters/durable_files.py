@@ -1,4 +1,4 @@
-"""Small private files."""
+"""What is to be on the disk before we go on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def write_private(file: Path, text: str) -> None:
         output.flush()
         os.fsync(output.fileno())
     draft.replace(file)
-    sync_folder(file.parent)
+    sync(file.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Returns once the names in there are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Returns once a file's content, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
