@@ -42,7 +42,7 @@ CloudEvent = dict[str, Any]
 Audit = Annotated[View, viewing(audit.PROJECTOR)]
 
 
-def _which(event: Annotated[str, Path(description="Its position, or its id")]) -> int | UUID:
+async def _which(event: Annotated[str, Path(description="Its position, or its id")]) -> int | UUID:
     try:
         return int(event) if event.isdecimal() and len(event) <= 18 else UUID(event)
     except ValueError as error:
@@ -86,7 +86,7 @@ class Effects(PageOf[Step]):
     cut: bool = Field(description="There are so many that only the nearest are listed; all share the correlation")
 
 
-def _filter(
+async def _filter(
     type: Annotated[
         list[str],
         Query(description="A type, e.g. `workflow.requested`, or all of an aggregate: `workflow`; repeatable"),

@@ -36,7 +36,7 @@ class SealEntry(BaseModel):
     signature: Hex = Field(description="Ed25519")
 
 
-class SealStanding(BaseModel):
+class SealStatus(BaseModel):
     """How far the log is sealed and anchored, in positions."""
 
     head: int = Field(description="The last event's")
@@ -68,10 +68,10 @@ def list_seals(core: CoreOf, cursor: Cursor = None, limit: Limit = 50) -> PageOf
 
 
 @router.get("/v1/seals/latest")
-def get_standing(core: CoreOf) -> SealStanding:
+def get_standing(core: CoreOf) -> SealStatus:
     """How far the log is sealed and anchored, and its newest seal."""
     standing, latest = core.seals.standing(), core.seals.latest()
-    return SealStanding(
+    return SealStatus(
         head=standing.head,
         sealed=standing.sealed,
         unsealed=standing.unsealed,
