@@ -21,6 +21,11 @@ from tests import story
 from tests.conftest import new_database
 
 AGENTS = Path("configs/agents.yaml").read_text()
+PAIR = {
+    "prompt": [{"role": "user", "content": "Name a prime."}],
+    "chosen": [{"role": "assistant", "content": "7"}],
+    "rejected": [{"role": "assistant", "content": "9"}],
+}
 
 
 class Gateway:
@@ -88,3 +93,8 @@ def library(
     with new_database(embedded_postgres, template) as url, opened(url, tmp_path_factory.mktemp("library")) as gateway:
         gateway.tell()
         yield gateway
+
+
+async def put_agents(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/v1/agents", content=AGENTS)
+    assert answer.status_code == 200, answer.text

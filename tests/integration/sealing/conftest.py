@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.event_store import PostgresEventStore
 from adapters.sealing import sealer as sealer_module
 from adapters.sealing.seal import Seal, seals
@@ -15,6 +16,8 @@ from adapters.sealing.sealer import Sealer
 from domain.workflow import Task, Workflow
 from gateway.bootstrap import open_engine
 from tests import story
+from tests.conftest import new_database
+from tests.integration.sealing.suspect import Scene, Suspect, set_scene
 
 
 @pytest.fixture
@@ -56,3 +59,18 @@ def seal_in_batches(sealer: Sealer, size: int) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(sealer_module, "BATCH", size)
         sealer.seal_all()
+
+
+@pytest.fixture(scope="package")
+def scene(
+    embedded_postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    with new_database(embedded_postgres, template) as url, set_scene(url, tmp_path_factory.mktemp("keys")) as scene:
+        yield scene
+
+
+@pytest.fixture
+def suspect(scene: Scene) -> Iterator[Suspect]:
+    suspect = Suspect(scene)
+    yield suspect
+    suspect.become("untouched")
