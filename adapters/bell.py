@@ -21,7 +21,7 @@ from adapters.nats import OUTAGES
 from adapters.stopping import unless
 
 SUBJECT = "appended"
-REST_SECONDS = 0.002
+REST_SECONDS = 0.0005
 """Between two rings. What is appended meanwhile is told by the second one."""
 RECONNECT_SECONDS = 1
 CLOSE_SECONDS = 5.0

@@ -18,12 +18,11 @@ from gateway.errors import OUTAGES
 from gateway.running import stopped_by_signals, together
 from gateway.settings import Settings
 from projections import ALL
-from projections.engine import catch_up
+from projections.follower import Follower
 from projections.projector import Projector
 
 POLL_SECONDS = 1.0
 """How long a read model may be behind when nobody rings, e.g. while NATS is down."""
-SOON_SECONDS = 0.1
 
 
 async def run_projectors(core: Core) -> None:
@@ -54,53 +53,30 @@ def anchor_places(settings: Settings) -> list[Place]:
 async def follow(core: Core, projectors: Sequence[Projector], stop: asyncio.Event) -> None:
     """Keeps these read models up to date until `stop` is set. The bell only wakes them: what they fold, they read from
     the store."""
-    wakeful = [WakefulProjector(core, projector) for projector in projectors]
-
-    def wake(topic: str) -> None:
-        for each in wakeful:
-            each.wake(topic)
+    woken = asyncio.Event()
 
     async def end() -> None:
         await stop.wait()
-        for each in wakeful:
-            each.woken.set()
+        woken.set()
 
-    await together(core.bell.listen(stop, wake), end(), *(each.run(stop) for each in wakeful))
+    keeping_up = keep_up(Follower(core.engine, core.store, projectors), woken, stop)
+    await together(core.bell.listen(stop, lambda _topic: woken.set()), end(), keeping_up)
 
 
-class WakefulProjector:
-    """Catches one read model up whenever it is woken, and now and then without."""
-
-    def __init__(self, core: Core, projector: Projector) -> None:
-        self._core = core
-        self._projector = projector
-        self.woken = asyncio.Event()
-        self._soon: asyncio.TimerHandle | None = None
-
-    def wake(self, topic: str) -> None:
-        """There are new events of that topic. One that it does not fold only moves its checkpoint, which can wait a
-        little; but not long, for somebody may want to read what they have just written."""
-        if topic in self._projector.topics:
-            self.woken.set()
-        elif self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self.woken.set)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set. What goes wrong here is tried again, and stops no other read model."""
-        backoff = Backoff(first=1.0, ceiling=30.0)
-        while not stop.is_set():
-            self.woken.clear()
-            if self._soon:
-                self._soon.cancel()
-                self._soon = None
-            try:
-                await to_thread.run_sync(catch_up, self._core.engine, self._core.store, self._projector)
-            except OUTAGES as outage:
-                logger.warning("{} waits for the database: {}", self._projector.name, outage)
-                await pause(stop, backoff.next_delay())
-            except Exception:
-                logger.exception("{} cannot go on, and tries again", self._projector.name)
-                await pause(stop, backoff.next_delay())
-            else:
-                backoff.reset()
-                await pause(self.woken, POLL_SECONDS)
+async def keep_up(follower: Follower, woken: asyncio.Event, stop: asyncio.Event) -> None:
+    """Takes in what is new whenever `woken` is set, and now and then without. What goes wrong is tried again."""
+    backoff = Backoff(first=1.0, ceiling=30.0)
+    while not stop.is_set():
+        woken.clear()
+        try:
+            more = await to_thread.run_sync(follower.advance)
+        except OUTAGES as outage:
+            logger.warning("the read models wait for the database: {}", outage)
+            await pause(stop, backoff.next_delay())
+        except Exception:
+            logger.exception("the read models cannot go on, and try again")
+            await pause(stop, backoff.next_delay())
+        else:
+            backoff.reset()
+            if not more:
+                await pause(woken, POLL_SECONDS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, Uuid, delete, func, select, update
+from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, Uuid, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.events import Recorded
@@ -35,6 +36,17 @@ PARKED_EVENTS = Table(
 """Events that could not be decoded, folded or stored. The projector went on; a rebuild tries them again."""
 
 ERROR_LENGTH = 2000
+_IN_HASTE = (func.set_config("synchronous_commit", "off", True), func.set_config("lock_timeout", "5s", True))
+"""For the rest of a transaction that has moved a checkpoint: its commit need not wait for the disk, as what a crash of
+the server takes back, rows and checkpoint alike, is taken in again from the events; and it does not wait for ever for
+somebody who has locked a read model."""
+_MOVE_TOGETHER = text(
+    "WITH held AS (SELECT projector, position FROM checkpoints WHERE projector = ANY(:projectors)"
+    " AND position >= :after AND position < :upto FOR UPDATE SKIP LOCKED)"
+    " UPDATE checkpoints SET position = :upto, moved_at = clock_timestamp() FROM held"
+    " WHERE checkpoints.projector = held.projector RETURNING held.projector, held.position,"
+    " set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '5s', true)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +86,27 @@ def place(db: Connection, projector: str, position: int) -> None:
 
 
 def move(db: Connection, projector: str, after: int, upto: int) -> bool:
-    """Moves the checkpoint, and nobody else does until this transaction ends. False where it is no more at `after`.
-
-    The transaction's commit need not wait for the disk: what a crash of the server takes back, rows and checkpoint
-    alike, is taken in again from the events.
-    """
+    """Moves the checkpoint, and nobody else does until this transaction ends. False where it is no more at `after`."""
     statement = insert(CHECKPOINTS).values(projector=projector, position=upto)
     moved = statement.on_conflict_do_update(
         index_elements=[CHECKPOINTS.c.projector],
         set_={"position": upto, "moved_at": func.clock_timestamp()},
         where=CHECKPOINTS.c.position == after,
     )
-    return db.execute(moved.returning(func.set_config("synchronous_commit", "off", True))).first() is not None
+    return db.execute(moved.returning(*_IN_HASTE)).first() is not None
+
+
+def begin(db: Connection, projector: str) -> int:
+    """The checkpoint, which is there from now on."""
+    db.execute(insert(CHECKPOINTS).values(projector=projector, position=0).on_conflict_do_nothing())
+    return position(db, projector)
+
+
+def move_together(db: Connection, projectors: Collection[str], after: int, upto: int) -> dict[str, int]:
+    """Moves the checkpoints of those that are at `after` or beyond it, as `move` does. Returns where each of them was.
+    Passes by whom somebody else holds, who may do so for long."""
+    values = {"projectors": list(projectors), "after": after, "upto": upto}
+    return {row.projector: row.position for row in db.execute(_MOVE_TOGETHER, values)}
 
 
 def park(db: Connection, projector: str, poison: Poison) -> None:

@@ -16,18 +16,16 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from domain.events import Recorded
 from domain.ports import StoredEvents, StoredRow
 from projections import checkpoints
 from projections.checkpoints import Poison
+from projections.failures import is_refusal
 from projections.projector import Projector, Row
 from projections.rows import load, remove, upsert
 
 BATCH = 2000
-BEYOND_LIMITS = "54"
-"""The class of SQLSTATE of, for example, a value too long for an index: psycopg calls it an OperationalError."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +52,22 @@ def catch_up(engine: Engine, events: StoredEvents, projector: Projector, batch: 
 def follow(engine: Engine, events: StoredEvents, projector: Projector, head: int, size: int) -> Iterator[int]:
     """Takes in the events up to `head`, at most `size` of them in a transaction. Yields the checkpoint, before the
     first and after each."""
-    yield (position := _checkpoint(engine, projector))
+    yield (position := checkpoint(engine, projector))
     while position < head:
         for batch in _batches(events, projector, position, head, size):
             if not _commit(engine, projector, batch):
-                position = _checkpoint(engine, projector)
+                position = checkpoint(engine, projector)
                 break
             yield (position := batch.upto)
+
+
+def step(engine: Engine, events: StoredEvents, projector: Projector, head: int, size: int) -> int:
+    """One batch of that, at most. Returns the checkpoint."""
+    after = checkpoint(engine, projector)
+    if after < head:
+        batch = _read(events, projector, after, head, size)
+        return batch.upto if _commit(engine, projector, batch) else checkpoint(engine, projector)
+    return after
 
 
 def advance(
@@ -68,18 +75,51 @@ def advance(
 ) -> Iterator[int]:
     """The same in the caller's transaction and with no checkpoint. Yields how far it is after each batch."""
     for batch in _batches(events, projector, after, head, size):
-        _park(db, projector, batch.unreadable)
+        park(db, projector, batch.unreadable)
         _take_in_apart(db, projector, batch.events)
         yield batch.upto
 
 
 def refold(db: Connection, events: StoredEvents, projector: Projector, aggregate: UUID, upto: int) -> None:
     """Makes the rows of one aggregate anew, from its events up to that position. The checkpoint must be claimed."""
-    understood, unreadable = _decoded(events, events.rows_of(aggregate, upto, projector.topics))
+    understood, unreadable = decoded(events, events.rows_of(aggregate, upto, projector.topics))
     checkpoints.unpark(db, projector.name, aggregate)
     remove(db, projector, {projector.key(recorded) for recorded in understood})
-    _park(db, projector, unreadable)
+    park(db, projector, unreadable)
     _take_in_apart(db, projector, understood)
+
+
+def checkpoint(engine: Engine, projector: Projector) -> int:
+    """The last event that it has taken in; 0 before the first."""
+    with _autocommitting(engine) as db:
+        return checkpoints.position(db, projector.name)
+
+
+def decoded(events: StoredEvents, rows: Iterable[StoredRow]) -> tuple[list[Recorded], list[Poison]]:
+    """The events in these rows, and those that cannot be read."""
+    understood: list[Recorded] = []
+    unreadable: list[Poison] = []
+    for row in rows:
+        try:
+            understood.append(events.decode(row))
+        except Exception as error:
+            unreadable.append(Poison(row["notification_id"], row["topic"], row["originator_id"], error))
+    return understood, unreadable
+
+
+def take_in(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:
+    """Writes what these events make of the rows; raises what the database refuses."""
+    rows = {} if projector.inserts_only else load(db, projector, {projector.key(recorded) for recorded in events})
+    changed, failed = fold_all(projector, rows, events)
+    park(db, projector, [Poison.of(recorded, error) for recorded, error in failed])
+    upsert(db, projector, list(changed.values()))
+
+
+def park(db: Connection, projector: Projector, poisons: Iterable[Poison]) -> None:
+    """Sets these events aside."""
+    for poison in poisons:
+        _log.warning("%s parks the event at %d (%s): %s", projector.name, poison.position, poison.topic, poison.error)
+        checkpoints.park(db, projector.name, poison)
 
 
 def fold_all(
@@ -98,11 +138,6 @@ def fold_all(
             if row is not None:
                 changed[key] = row
     return changed, failed
-
-
-def _checkpoint(engine: Engine, projector: Projector) -> int:
-    with _autocommitting(engine) as db:
-        return checkpoints.position(db, projector.name)
 
 
 def _autocommitting(engine: Engine) -> Connection:
@@ -124,18 +159,7 @@ def _batches(events: StoredEvents, projector: Projector, after: int, head: int, 
 def _read(events: StoredEvents, projector: Projector, after: int, head: int, size: int) -> Batch:
     rows = list(events.read_rows(after, head, projector.topics, size))
     upto = int(rows[-1]["notification_id"]) if len(rows) == size else head
-    return Batch(after, upto, *_decoded(events, rows))
-
-
-def _decoded(events: StoredEvents, rows: Iterable[StoredRow]) -> tuple[list[Recorded], list[Poison]]:
-    understood: list[Recorded] = []
-    unreadable: list[Poison] = []
-    for row in rows:
-        try:
-            understood.append(events.decode(row))
-        except Exception as error:
-            unreadable.append(Poison(row["notification_id"], row["topic"], row["originator_id"], error))
-    return understood, unreadable
+    return Batch(after, upto, *decoded(events, rows))
 
 
 def _commit(engine: Engine, projector: Projector, batch: Batch) -> bool:
@@ -144,57 +168,33 @@ def _commit(engine: Engine, projector: Projector, batch: Batch) -> bool:
         with _autocommitting(engine) as db:
             return checkpoints.move(db, projector.name, batch.after, batch.upto)
     try:
-        return _commit_by(_take_in, engine, projector, batch)
+        return _commit_by(take_in, engine, projector, batch)
     except Exception as error:
-        if not _is_refusal(error):
+        if not is_refusal(error):
             raise
         return _commit_by(_take_in_apart, engine, projector, batch)
 
 
-def _commit_by(take_in: TakeIn, engine: Engine, projector: Projector, batch: Batch) -> bool:
+def _commit_by(write: TakeIn, engine: Engine, projector: Projector, batch: Batch) -> bool:
     with engine.begin() as db:
         moved = checkpoints.move(db, projector.name, batch.after, batch.upto)
         if moved:
-            _park(db, projector, batch.unreadable)
-            take_in(db, projector, batch.events)
+            park(db, projector, batch.unreadable)
+            write(db, projector, batch.events)
     return moved
-
-
-def _take_in(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:
-    rows = {} if projector.inserts_only else load(db, projector, {projector.key(recorded) for recorded in events})
-    changed, failed = fold_all(projector, rows, events)
-    _park(db, projector, [Poison.of(recorded, error) for recorded, error in failed])
-    upsert(db, projector, list(changed.values()))
 
 
 def _take_in_apart(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:
     """Where the database refuses a row of the batch, the halves are tried apart until the culprit stands alone."""
     try:
         with db.begin_nested():
-            _take_in(db, projector, events)
+            take_in(db, projector, events)
     except Exception as error:
-        if not _is_refusal(error):
+        if not is_refusal(error):
             raise
         if len(events) == 1:
-            _park(db, projector, [Poison.of(events[0], error)])
+            park(db, projector, [Poison.of(events[0], error)])
         else:
             half = len(events) // 2
             _take_in_apart(db, projector, events[:half])
             _take_in_apart(db, projector, events[half:])
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether it says that Postgres cannot hold some value: not of a lost connection, not of a missing table."""
-    match error:
-        case DataError() | IntegrityError() | ValueError():
-            return True
-        case OperationalError():
-            return str(getattr(error.orig, "sqlstate", None)).startswith(BEYOND_LIMITS)
-        case _:
-            return False
-
-
-def _park(db: Connection, projector: Projector, poisons: Iterable[Poison]) -> None:
-    for poison in poisons:
-        _log.warning("%s parks the event at %d (%s): %s", projector.name, poison.position, poison.topic, poison.error)
-        checkpoints.park(db, projector.name, poison)
