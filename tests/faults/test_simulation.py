@@ -68,6 +68,10 @@ class Delivery(RuleBasedStateMachine):
     def deliver(self, subscriber: str, dying_at: int | None) -> None:
         self.world.deliver(subscriber, dying_at)
 
+    @rule(dying_at=DEATHS)
+    def follow(self, dying_at: int | None) -> None:
+        self.world.follow(dying_at)
+
     @rule(subscriber=SUBSCRIBERS)
     def duplicate(self, subscriber: str) -> None:
         self.world.news.duplicate(subscriber)

@@ -32,6 +32,7 @@ from domain.workflow import Workflow
 from gateway.bootstrap import open_engine
 from projections import ALL
 from projections.engine import catch_up
+from projections.follower import Follower
 from projections.lookups import PromotedAdapters, RosterRevisions
 from projections.rebuild import rebuild
 from tests import invariants
@@ -61,11 +62,14 @@ class World:
         self.clients = Clients(self._open_store, self._new_id, self.chance)
         self._execute()(ReviseRoster(AGENTS, ""), Envelope(SOMEBODY, self._new_id()))
         self.news = UnreliableNews(PROJECTORS)
+        self._log = self._open_store()
+        self._followers = [self._new_follower() for _ in range(2)]
         self._told = 0
         self._complaints: list[str] = []
 
     def close(self) -> None:
         self.clients.close()
+        self._log.close()
         self._engine.dispose()
 
     # --- workers and policies
@@ -120,6 +124,15 @@ class World:
         with suppress(Crash), self._dying(dying_at):
             catch_up(self._engine, self.clients.store, PROJECTORS[subscriber], self.chance.choice(BATCHES))
 
+    def follow(self, dying_at: int | None = None) -> None:
+        """One of two processes that keep all read models up to date takes them further, or dies at that statement, and
+        then another takes its place."""
+        follower = self.chance.randrange(len(self._followers))
+        with suppress(Crash), self._dying(dying_at):
+            self._followers[follower].advance()
+            return
+        self._followers[follower] = self._new_follower()
+
     def rebuild(self, subscriber: str, dying_at: int | None = None) -> None:
         """Somebody rebuilds a read model, or goes on with that; and is interrupted at that statement."""
         with suppress(Crash), self._dying(dying_at):
@@ -137,8 +150,8 @@ class World:
         while self._unfinished():
             self.play()
         self.propose_pairs()
-        for projector in ALL:
-            catch_up(self._engine, self.clients.store, projector)
+        while self._followers[0].advance():
+            pass
 
     def violations(self) -> list[str]:
         """What does not hold, though it must once everything has recovered."""
@@ -160,6 +173,9 @@ class World:
         store = self.clients.store
         execute = CommandBus(HANDLERS, store.session, store).execute
         return execute if commands is None else Mortal(execute, commands, in_time=self.chance.random() < 0.5)
+
+    def _new_follower(self) -> Follower:
+        return Follower(self._engine, self._log, ALL)
 
     def _unfinished(self) -> Sequence[UUID]:
         events = [recorded.event for recorded in self.clients.store.read()]
