@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 
-import psycopg
 from loguru import logger
-from psycopg.sql import SQL, Identifier
 from rich.console import Console
 from rich.table import Table
 
-from adapters.embedded.postgres import EmbeddedPostgres
 from gateway.running import collect_rarely
 from tests.bench import (
     append,
@@ -30,6 +24,7 @@ from tests.bench import (
     visible_latency,
 )
 from tests.bench.results import Result
+from tests.bench.server import server
 
 OUTPUT = Path(".bench/latest.json")
 BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
@@ -40,7 +35,7 @@ BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
     "load_run": lambda database: load_run.run(database(), database()),
     "append_http": lambda database: append_http.run(database(), database(), database()),
     "relay": lambda database: relay.run(database()),
-    "visible_latency": lambda database: visible_latency.run(database()),
+    "visible_latency": lambda _database: visible_latency.run(),
     "growth": lambda database: growth.run(database),
 }
 
@@ -59,26 +54,6 @@ def main() -> None:
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
     console.print(_table(results))
-
-
-@contextmanager
-def server() -> Iterator[Callable[[], str]]:
-    """A throw-away PostgreSQL, as Caravan embeds it; each call gives an empty database."""
-    folder = Path(mkdtemp(prefix="caravan-bench-"))
-    try:
-        with EmbeddedPostgres(folder / "postgres", folder / "postgres.log") as server:
-            count = iter(range(1000))
-
-            def database() -> str:
-                name = f"bench_{next(count)}"
-                with psycopg.connect(server.url(), autocommit=True) as admin:
-                    admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-                return server.url(name)
-
-            yield database
-        shutil.rmtree(server.cluster.folder)
-    finally:
-        shutil.rmtree(folder)
 
 
 def _table(results: list[Result]) -> Table:

@@ -1,19 +1,20 @@
 """From the beginning of a step's append to its row in the interaction log, with all read models kept by a process of
-their own, as in production; the command around the append is measured by append_http. There is no peer: the library's
-ProjectionRunner does not reach these rates."""
+their own, as in production. PostgreSQL remembers when the row was committed, so that nobody has to look meanwhile; the
+command around the append is measured by append_http. There is no peer: the library's ProjectionRunner does not reach
+these rates."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
 
 import psycopg
 from uuid_utils.compat import uuid7
@@ -28,23 +29,23 @@ from gateway.bootstrap import open_core, open_engine
 from gateway.projectors import run_projectors
 from gateway.settings import Settings
 from projections import ALL
-from projections.interaction_log import TABLE
 from projections.status import wait_for
 from tests.bench.results import Result, Timing, measured
+from tests.bench.server import server
 from tests.bench.step_events import CALL, envelope
 
 RATES = (100, 500, 1_000)
 """Events a second."""
 RUNS = 20
 SECONDS = 5.0
-LOOK_SECONDS = 0.001
 PATIENCE_SECONDS = 60.0
 
 
-def run(database: str) -> Iterator[Result]:
+def run() -> Iterator[Result]:
     """One result a rate; `ours` is the median of the rounds' medians, in ms."""
-    schema.upgrade(database)
     with ExitStack() as stack:
+        database = stack.enter_context(server(track_commit_timestamp="on"))()
+        schema.upgrade(database)
         bell = stack.enter_context(closing(Bell(stack.enter_context(_projectors(database)))))
         store = stack.enter_context(closing(PostgresEventStore(database, on_append=bell.ring)))
         for rate in RATES:
@@ -52,12 +53,10 @@ def run(database: str) -> Iterator[Result]:
 
 
 def _timing(store: PostgresEventStore, database: str, rate: int) -> Timing:
-    seen = _Seen(database)
-    with seen.watching():
-        sent = asyncio.run(_append_at(store, database, rate))
-        seen.wait_for(max(sent))
-    waits = sorted(1000 * (seen.when(position) - began) for position, began in sent.items())
-    return Timing(waits[len(waits) // 2], waits)
+    sent = asyncio.run(_append_at(store, database, rate))
+    seen = _seen(database, sent)
+    waits = [1000 * (seen[position] - began) for position, began in sent.items()]
+    return Timing(median(waits), waits)
 
 
 async def _append_at(store: PostgresEventStore, database: str, rate: int) -> dict[int, float]:
@@ -67,7 +66,7 @@ async def _append_at(store: PostgresEventStore, database: str, rate: int) -> dic
     locks = [asyncio.Lock() for _ in runs]
 
     async def append(number: int) -> None:
-        run, began = runs[number % RUNS], time.perf_counter()
+        run, began = runs[number % RUNS], time.time()
         async with locks[number % RUNS]:
             n = run.version
             run.record_step(1, Step(step_id(run.id, "ada", "answer", n), "ada", "answer", n, CALL), datetime.now(UTC))
@@ -86,10 +85,10 @@ async def _append_at(store: PostgresEventStore, database: str, rate: int) -> dic
 
 
 def _settled(database: str, position: int) -> None:
-    """Returns once all read models have come so far, which begin with the process."""
+    """Returns once all read models have come so far."""
     engine = open_engine(database)
     if not wait_for(engine, [projector.name for projector in ALL], position, PATIENCE_SECONDS):
-        raise TimeoutError("the projectors do not start")
+        raise TimeoutError(f"the read models do not come to position {position}")
     engine.dispose()
 
 
@@ -102,45 +101,15 @@ def _started(store: PostgresEventStore) -> Workflow:
     return run
 
 
-class _Seen:
-    """When the interaction log was first seen to hold a position."""
-
-    def __init__(self, database: str) -> None:
-        self._database = database
-        self._looks: list[tuple[float, int]] = []
-        self._stop = Event()
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Looks every millisecond meanwhile."""
-        thread = Thread(target=self._look)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join()
-
-    def wait_for(self, position: int) -> None:
-        """Blocks until it holds that position. Raises TimeoutError after a while."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._looks or self._looks[-1][1] < position:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"position {position} did not become visible")
-            time.sleep(LOOK_SECONDS)
-
-    def when(self, position: int) -> float:
-        """By the clock of `time.perf_counter`."""
-        return next(at for at, newest in self._looks if newest >= position)
-
-    def _look(self) -> None:
-        newest = f"SELECT max(position) FROM {TABLE.name}"
-        with psycopg.connect(self._database, autocommit=True) as db:
-            while not self._stop.is_set():
-                row = db.execute(newest, prepare=True).fetchone()
-                if row and row[0] and (not self._looks or row[0] > self._looks[-1][1]):
-                    self._looks.append((time.perf_counter(), row[0]))
-                time.sleep(LOOK_SECONDS)
+def _seen(database: str, positions: Collection[int]) -> dict[int, float]:
+    """When the row of each position was committed, as the server remembers: nobody has to look meanwhile."""
+    _settled(database, max(positions))
+    query = (
+        "SELECT position, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM interaction_logs"
+        " WHERE position >= %s"
+    )
+    with psycopg.connect(database) as db:
+        return dict(db.execute(query, (min(positions),)).fetchall())
 
 
 @contextmanager
