@@ -37,7 +37,7 @@ LARGEST = 512 * 1024
 
 POLL_SECONDS = 0.5
 """How late an event is told of at most when nobody rings."""
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 """Between two batches: each costs the same, however few events it has."""
 ELECTION_SECONDS = 0.5
 ACK_SECONDS = 5.0
