@@ -21,7 +21,7 @@ from domain.errors import Invalid
 from domain.ports import StoredEvents
 from projections import checkpoints
 from projections.code import fingerprint
-from projections.engine import advance, follow
+from projections.engine import advance, checkpoint, step
 from projections.projector import Projector
 
 BATCH = 2000
@@ -76,10 +76,11 @@ def rebuild(
 
 
 def _catch_up(engine: Engine, events: StoredEvents, shadow: Projector, on_progress: OnProgress, batch: int) -> None:
-    position = 0
+    position = checkpoint(engine, shadow)
+    on_progress(position, events.head())
     while position < (head := events.head()):
-        for position in follow(engine, events, shadow, head, batch):
-            on_progress(position, head)
+        position = step(engine, events, shadow, head, batch)
+        on_progress(position, head)
 
 
 @contextmanager

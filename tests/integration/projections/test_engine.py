@@ -159,7 +159,11 @@ def test_a_parked_event_can_be_let_be(engine: Engine, told: PostgresEventStore):
     ["NUL \x00", "a lone surrogate \ud800", "".join(map(chr, range(0x4E00, 0x7E00)))],
     ids=["NUL", "surrogate", "too long for an index"],
 )
-def test_a_row_that_the_database_refuses_is_parked_alone(poison: str, engine: Engine, told: PostgresEventStore):
+@pytest.mark.parametrize("many", [1, 100], ids=["copied", "as JSON"])
+def test_a_row_that_the_database_refuses_is_parked_alone(
+    many: int, poison: str, engine: Engine, told: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(writing, "MANY", many)
     with engine.begin() as db:
         db.execute(text("CREATE INDEX ON interaction_logs (output)"))
     culprit = story.STEPS["bob"]
