@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 from uuid import UUID
@@ -36,6 +38,23 @@ def _codec(event_type: type[AggregateEvent]) -> TypeAdapter[AggregateEvent]:
     return TypeAdapter(event_type)
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the data of one type's events are read: looked up once, as every event passes here. `newest` is the version
+    that needs no upcaster, `given` is what the topic says already."""
+
+    newest: int
+    given: Mapping[str, str]
+    validate: Callable[[dict[str, Any]], AggregateEvent]
+
+
+@cache
+def _form(event_type: type[AggregateEvent]) -> _Form:
+    created = issubclass(event_type, CanInitAggregate)
+    given = {"originator_topic": aggregate_topic(topic_of(event_type))} if created else {}
+    return _Form(schema_version(event_type), given, _codec(event_type).validator.validate_python)
+
+
 def payload(event: AggregateEvent) -> dict[str, Any]:
     """The event's own data as JSON values: no identity, no envelope."""
     data: dict[str, Any] = _codec(type(event)).dump_python(event, mode="json", exclude=IDENTITY)
@@ -50,15 +69,15 @@ def event_from(topic: str, data: dict[str, Any], originator_id: UUID, originator
     event_type = EVENT_TYPES.get(topic)
     if event_type is None:
         raise UnknownEvent(f"no event is called {topic!r}; was this store written by a newer Caravan?")
-    identity: dict[str, Any] = {"originator_id": originator_id, "originator_version": originator_version}
-    if issubclass(event_type, CanInitAggregate):
-        identity["originator_topic"] = aggregate_topic(topic)
-    return _codec(event_type).validate_python(_newest_form(event_type, data) | identity)
+    form = _form(event_type)
+    if form.newest > 1 or "class_version" in data:
+        data = _newest_form(event_type, form.newest, data)
+    identity = {"originator_id": originator_id, "originator_version": originator_version}
+    return form.validate({**data, **form.given, **identity})
 
 
-def _newest_form(event_type: type[AggregateEvent], data: dict[str, Any]) -> dict[str, Any]:
+def _newest_form(event_type: type[AggregateEvent], newest: int, data: dict[str, Any]) -> dict[str, Any]:
     """Raises UnknownEvent for data of a version that is not ours to read."""
-    newest = schema_version(event_type)
     data = dict(data)
     version = data.pop("class_version", 1)
     if not isinstance(version, int) or not 1 <= version <= newest:
