@@ -8,6 +8,8 @@ would skip that lock, and readers would then miss events for good; so we refuse 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
+from itertools import islice
 from typing import Any, cast
 
 import psycopg
@@ -28,20 +30,11 @@ from eventsourcing.postgres import (
 )
 from eventsourcing.utils import retry
 from loguru import logger
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
-from psycopg.sql import SQL
 
-from adapters.event_rows import (
-    Positions,
-    Save,
-    answer,
-    columns,
-    insert_answers_statement,
-    insert_events_statement,
-    rows,
-)
+from adapters.event_rows import Save, new_events
 from adapters.group_commit import GroupCommit
 from adapters.held_connection import HeldConnection
 from adapters.pings import check_after_rest
@@ -60,6 +53,9 @@ UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_in
 """libpq's own settings: a server that is gone without a word is given up after some 10 s (the first is in ms)."""
 ADDRESS = ("POSTGRES_DBNAME", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD")
 """What the library insists on being told."""
+APPEND = "CALL append_events(%s, %s, NULL)"
+"""Of `new_events`, and how long to wait for the lock."""
+Positions = list[int]
 OnAppend = Callable[[Collection[str]], None]
 """Told after each group of which topics there may be new events. Must be quick."""
 
@@ -86,10 +82,8 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
         if datastore.enable_db_functions:
             raise UnsafePositions
         super().__init__(datastore, **names)
-        self._begin = SQL("; ").join([SQL("BEGIN"), *cast(Sequence[SQL], self.lock_table_statements)])
-        self._insert_events_together = insert_events_statement(datastore.schema, self.events_table_name)
-        self._insert_answers = insert_answers_statement(datastore.schema)
-        self._connection = HeldConnection(datastore)
+        self._patience = f"{datastore.lock_timeout}s"
+        self._connection = HeldConnection(datastore, self._learn)
         self._commits = GroupCommit[Save, Positions](self._commit, size=lambda save: save.bytes)
         self.on_append: OnAppend = nobody
 
@@ -135,24 +129,25 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
         Like the library's own recorder it tries again after an outage. If the outage hid that a group was committed,
         its saves then conflict with themselves: whoever gave them a command id can tell.
         """
+        more = any(save.also for save in saves)  # otherwise the call is a transaction in itself
         try:
-            with self._connection as connection, connection.cursor() as cursor:
-                cursor.execute(self._begin)
-                positions = self._write(cursor, saves)
-                cursor.execute("COMMIT")
+            with (
+                self._connection as connection,
+                connection.transaction() if more else nullcontext(),
+                connection.cursor() as cursor,
+            ):
+                return self._write(cursor, saves)
         except (InterfaceError, OperationalError):
             raise
         except InternalError as lost:  # so PostgreSQL calls the end of a transaction that hung
             raise OperationalError(str(lost)) from lost
         except Exception as refused:
             return [refused] if len(saves) == 1 else self._commit_apart(saves)
-        return positions
 
     def _commit_apart(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
         """One transaction all the same, with a savepoint for each save: one that is refused fails alone."""
         outcomes: list[Positions | Exception] = []
-        with self._connection as connection, connection.cursor() as cursor:
-            cursor.execute(self._begin)
+        with self._connection as connection, connection.cursor() as cursor, connection.transaction():
             for save in saves:
                 try:
                     with connection.transaction():
@@ -161,25 +156,23 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
                     raise
                 except Exception as refused:
                     outcomes.append(_as_the_librarys(refused))
-            cursor.execute("COMMIT")
         return outcomes
 
     def _write(self, cursor: Cursor[DictRow], saves: Sequence[Save]) -> list[Positions]:
-        """The positions of each save. They rise with the rows, since one INSERT draws them row by row."""
-        given = [row for save in saves for row in rows(save)]
-        taken: list[int] = []
-        if given:
-            cursor.execute(self._insert_events_together, columns(given), prepare=True)
-            taken = [row["notification_id"] for row in cursor.fetchall()]
-        rest = iter(taken)
-        positions = [[next(rest) for _ in save.events] for save in saves]
-        answers = [told for each in zip(saves, positions, strict=True) if (told := answer(*each))]
-        if answers:
-            cursor.execute(self._insert_answers, columns(answers), prepare=True)
+        """The positions of each save; they rise with the events."""
+        values = (new_events(saves, self._new_event), self._patience)
+        row = cursor.execute(APPEND, values, prepare=True, binary=True).fetchone()
+        taken = iter(row["positions"] or () if row else ())
+        positions = [list(islice(taken, len(save.events))) for save in saves]
         for save in saves:
             if save.also:
                 save.also(cursor)
         return positions
+
+    def _learn(self, connection: Connection[DictRow]) -> None:
+        """What a connection has to be asked before its first call."""
+        row = connection.execute("SELECT 'new_event'::regtype::oid AS oid").fetchone()
+        self._new_event: int = row["oid"] if row else 0
 
 
 def _as_the_librarys(error: Exception) -> Exception:

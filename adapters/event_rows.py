@@ -1,57 +1,33 @@
-"""How saves become rows: one statement writes the events of many callers, each with its envelope and commitment."""
+"""How saves become rows: each event is a `new_event`, as the procedure `append_events` takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 from secrets import token_bytes
 from typing import cast
 from uuid import UUID
 
+import uuid_utils
 from eventsourcing.persistence import StoredEvent
 from psycopg import Cursor
 from psycopg.rows import DictRow
-from psycopg.sql import SQL, Composed, Identifier
 
+from adapters.postgres_binary import TEXT, Binary, array, bigint, field, head, integer, smallint
 from domain.catalogue import EVENT_TYPES, schema_version
-from domain.events import Envelope, event_id
-
-_GIVEN = {
-    "originator_id": "uuid",
-    "originator_version": "bigint",
-    "topic": "text",
-    "state": "bytea",
-    "event_id": "uuid",
-    "schema_version": "int",
-    "command_index": "smallint",
-    "command_id": "uuid",
-    "fingerprint": "bytea",
-    "actor_subject": "text",
-    "actor_kind": "text",
-    "correlation_id": "uuid",
-    "causation_id": "uuid",
-    "traceparent": "text",
-    "project": "text",
-    "data_subjects": "text",
-    "salt": "bytea",
-}
-"""What `rows` give, in their order. `data_subjects` is an array's text, as `unnest` takes arrays of arrays apart."""
-_STORED = [column for column in _GIVEN if column != "salt"]
-_INSERT_EVENTS = SQL(
-    "WITH given AS (SELECT * FROM unnest({arrays}) AS given ({given})),"
-    " salted AS (INSERT INTO {schema}.event_salts (originator_id, originator_version, salt)"
-    " SELECT originator_id, originator_version, salt FROM given WHERE salt IS NOT NULL)"
-    " INSERT INTO {schema}.{table} ({columns}, commitment)"
-    " SELECT {values}, sha256(salt || state) FROM given RETURNING notification_id"
-)
-_INSERT_ANSWERS = SQL(
-    "INSERT INTO {schema}.command_outcomes (command_id, fingerprint, aggregate_id, version, position)"
-    " SELECT * FROM unnest(%b::uuid[], %b::bytea[], %b::uuid[], %s::bigint[], %s::bigint[])"
-)
+from domain.events import EVENT_NAMESPACE, Actor, Envelope, event_name
 
 SALT_BYTES = 16
-Row = tuple[object, ...]
-Positions = list[int]
+_NAMESPACE = uuid_utils.UUID(bytes=EVENT_NAMESPACE.bytes)
+_FIELDS = integer(20)
+"""How many fields a `new_event` has."""
+_UUID, _BIGINT, _SMALLINT = head("uuid", 16), head("int8", 8), head("int2", 2)
+_SALT, _COMMITMENT = head("bytea", SALT_BYTES), head("bytea", 32)
+_text, _texts, _bytes, _uuid = field("text"), field("text", is_array=True), field("bytea"), field("uuid")
+_NULL_BIGINT, _NULL_SMALLINT = field("int8")(None), field("int2")(None)
+_NO_ANSWER = _uuid(None) + _NULL_BIGINT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,84 +43,106 @@ class Save:
         return sum(len(event.state) for event in self.events)
 
 
-def insert_events_statement(schema: str, table: str) -> Composed:
-    """Takes the columns of `rows`. The commitment is the SHA-256 of salt and data."""
-    return _INSERT_EVENTS.format(
-        arrays=_listed(_array_of(type) for type in _GIVEN.values()),
-        given=_listed(_GIVEN),
-        columns=_listed(_STORED),
-        values=_listed(f"{column}::text[]" if column == "data_subjects" else column for column in _STORED),
-        schema=Identifier(schema),
-        table=Identifier(table),
-    )
+def new_events(saves: Iterable[Save], oid: int) -> Binary:
+    """All their events as an array of `new_event`, the type of that oid."""
+    return Binary(array(oid, [row for save in saves for row in _rows(save)]))
 
 
-def insert_answers_statement(schema: str) -> Composed:
-    """Takes the columns of `answer`s."""
-    return _INSERT_ANSWERS.format(schema=Identifier(schema))
-
-
-def columns(rows: Sequence[Row]) -> list[list[object]]:
-    """The same values by column, as `unnest` takes them."""
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def rows(save: Save) -> list[Row]:
-    """A row for each event, as `insert_events_statement` takes them; bare where there is no envelope, as in the
-    library's tests."""
-    envelope = save.envelope
-    if envelope is None:
-        return [(*_stored(event), None, 1, *[None] * 8, "default", "{}", None) for event in save.events]
-    shared = (
-        envelope.command_id,
-        envelope.fingerprint,
-        envelope.actor.subject,
-        envelope.actor.kind.value,
-        envelope.correlation_id,
-        envelope.causation_id,
-        envelope.traceparent,
-        envelope.project,
-        _array(envelope.data_subjects),
-    )
+def _rows(save: Save) -> Iterable[bytes]:
+    """A row for each event."""
+    if save.envelope is None:
+        return map(_bare, save.events)
+    shared, last = _shared(save.envelope), len(save.events) - 1
+    salts = token_bytes(SALT_BYTES * len(save.events))
     return [
-        (*_stored(event), *_derived(event), index, *shared, token_bytes(SALT_BYTES))
-        for index, event in enumerate(save.events)
+        _row(event, index, salts[start : start + SALT_BYTES], shared, _NO_ANSWER if index < last else _answer(save))
+        for index, (event, start) in enumerate(zip(save.events, range(0, len(salts), SALT_BYTES), strict=True))
     ]
 
 
-def answer(save: Save, positions: Positions) -> Row | None:
-    """What a client's command is answered, as `insert_answers_statement` takes it; None for a policy's, which is known
-    by its events."""
-    envelope = save.envelope
-    if envelope is None or envelope.fingerprint is None:
-        return None
+def _row(event: StoredEvent, index: int, salt: bytes, shared: bytes, answer: bytes) -> bytes:
+    """The commitment to its data is the SHA-256 of salt and data."""
+    id, version, state = cast(UUID, event.originator_id), event.originator_version, event.state
+    return b"".join(
+        (
+            _FIELDS,
+            _UUID,
+            id.bytes,
+            _BIGINT,
+            bigint(version),
+            _topic(event.topic),
+            _bytes(state),
+            _UUID,
+            uuid_utils.uuid5(_NAMESPACE, event_name(id, version)).bytes,
+            _SMALLINT,
+            smallint(index),
+            _SALT,
+            salt,
+            _COMMITMENT,
+            sha256(salt + state).digest(),
+            shared,
+            answer,
+        )
+    )
+
+
+@lru_cache
+def _topic(topic: str) -> bytes:
+    """And the version of its form."""
+    event_type = EVENT_TYPES.get(topic)
+    return _text(topic.encode()) + head("int4", 4) + integer(schema_version(event_type) if event_type else 1)
+
+
+def _shared(envelope: Envelope) -> bytes:
+    """What all events of a save have in common."""
+    return b"".join(
+        (
+            _id(envelope.command_id),
+            _bytes(envelope.fingerprint),
+            _actor(envelope.actor),
+            _id(envelope.correlation_id),
+            _id(envelope.causation_id),
+            _text(envelope.traceparent.encode() if envelope.traceparent else None),
+            _about(envelope.project, envelope.data_subjects),
+        )
+    )
+
+
+@lru_cache
+def _actor(actor: Actor) -> bytes:
+    return _text(actor.subject.encode()) + _text(actor.kind.value.encode())
+
+
+@lru_cache
+def _about(project: str, data_subjects: tuple[str, ...]) -> bytes:
+    subjects = array(TEXT, [subject.encode() for subject in data_subjects])
+    return _text(project.encode()) + _texts(subjects)
+
+
+def _id(id: UUID | None) -> bytes:
+    return _uuid(id.bytes if id else None)
+
+
+def _answer(save: Save) -> bytes:
+    """What a client's command is answered: the first aggregate and its version. A policy's is known by its events."""
+    if save.envelope is None or save.envelope.fingerprint is None:
+        return _NO_ANSWER
     first = save.events[0].originator_id
     version = max(event.originator_version for event in save.events if event.originator_id == first)
-    return envelope.command_id, envelope.fingerprint, first, version, positions[-1]
+    return b"".join((_UUID, cast(UUID, first).bytes, _BIGINT, bigint(version)))
 
 
-def _array_of(type: str) -> str:
-    """Its placeholder. Binary where psycopg or the server would have to spell the values out; it sizes integers by
-    their values, and so they go as text."""
-    return f"%s::{type}[]" if "int" in type else f"%b::{type}[]"
+def _bare(event: StoredEvent) -> bytes:
+    """Without an envelope, as in the library's tests."""
+    id = cast(UUID, event.originator_id).bytes
+    stored = (_UUID, id, _BIGINT, bigint(event.originator_version), _topic(event.topic), _bytes(event.state))
+    return b"".join((_FIELDS, *stored, _WITHOUT_ENVELOPE))
 
 
-def _listed(names: Iterable[str]) -> Composed:
-    return SQL(", ").join(map(SQL, names))
-
-
-def _stored(event: StoredEvent) -> Row:
-    return event.originator_id, event.originator_version, event.topic, event.state
-
-
-def _derived(event: StoredEvent) -> Row:
-    """Its id, and the version of its form."""
-    event_type = EVENT_TYPES.get(event.topic)
-    id = event_id(cast(UUID, event.originator_id), event.originator_version)
-    return id, schema_version(event_type) if event_type else 1
-
-
-def _array(texts: Sequence[str]) -> str:
-    """A text[] as PostgreSQL reads it (section "Array Input and Output Syntax" of its manual)."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
+_WITHOUT_ENVELOPE = b"".join(
+    (
+        *(_uuid(None), _NULL_SMALLINT, _bytes(None), _bytes(None)),
+        *(_uuid(None), _bytes(None), _text(None), _text(None), _uuid(None), _uuid(None), _text(None)),
+        *(_about("default", ()), _NO_ANSWER),
+    )
+)

@@ -73,8 +73,7 @@ be it that the command changed something or not. Commands of policies are known 
 EVENT_SALTS = Table(
     "event_salts",
     METADATA,
-    Column("originator_id", Uuid, primary_key=True),
-    Column("originator_version", BigInteger, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("salt", LargeBinary, nullable=False),
 )
 """The salt of each event's commitment, kept apart so that it can be erased while the commitment stands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -12,18 +13,21 @@ from psycopg.rows import DictRow
 
 class HeldConnection:
     """`with held as connection:` as with the datastore's own `get_connection`, errors translated alike, but the pool is
-    asked only the first time and after an error: taking a connection anew costs a ping of the server. For one thread.
+    asked only the first time and after an error: taking a connection anew costs a ping of the server. `prepare` is
+    called with each that is taken. For one thread.
     """
 
-    def __init__(self, datastore: PostgresDatastore) -> None:
+    def __init__(self, datastore: PostgresDatastore, prepare: Callable[[Connection[DictRow]], None]) -> None:
         self._datastore = datastore
+        self._prepare = prepare
         self._lease: ExitStack | None = None
 
     def __enter__(self) -> Connection[DictRow]:
         if self._lease is None:
-            lease = ExitStack()
-            self._connection = lease.enter_context(self._datastore.get_connection())
-            self._lease = lease
+            with ExitStack() as lease:
+                self._connection = lease.enter_context(self._datastore.get_connection())
+                self._prepare(self._connection)
+                self._lease = lease.pop_all()
         return self._connection
 
     def __exit__(

@@ -89,4 +89,9 @@ def topic_of(event_type: type) -> str:
 
 def event_id(originator_id: UUID, version: int) -> UUID:
     """An event's id follows from its place in its aggregate, so every reader derives the same one."""
-    return uuid5(EVENT_NAMESPACE, f"{originator_id}/{version}")
+    return uuid5(EVENT_NAMESPACE, event_name(originator_id, version))
+
+
+def event_name(originator_id: UUID, version: int) -> str:
+    """What an event's id is made of."""
+    return f"{originator_id}/{version}"

@@ -1,6 +1,6 @@
-"""A TCP proxy in front of PostgreSQL that, once armed, swallows the reply to the next COMMIT and cuts that connection.
+"""A TCP proxy in front of PostgreSQL that, once armed, swallows the reply to the next append and cuts that connection.
 
-To the client it looks as if the server died; the transaction is committed all the same. It is the hardest moment of any
+To the client it looks as if the server died; the events are committed all the same. It is the hardest moment of any
 database client, and the reason why commands carry ids. Other replies, and other things to do at them, can be named.
 """
 
@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-COMMIT = "COMMIT"
+APPENDED = "CALL"
+"""Events were written and committed: nothing but `append_events` is called."""
 TAG = re.compile(rb"C\0\0\0.([A-Z0-9 ]+)\0", re.DOTALL)
 """The server's CommandComplete message: what it has done, e.g. `INSERT 0 3`."""
 REMEMBERED = 8
@@ -27,9 +28,9 @@ REMEMBERED = 8
 @dataclass(frozen=True, slots=True)
 class Trap:
     """What happens when the server has said `replies` over one connection: a regular expression of what it did, as in
-    `BEGIN; LOCK TABLE; INSERT 0 3`. The last reply is swallowed, and the connection cut, where `cuts`."""
+    `BEGIN; INSERT 0 3`. The last reply is swallowed, and the connection cut, where `cuts`."""
 
-    replies: str = COMMIT
+    replies: str = APPENDED
     then: Callable[[], object] = lambda: None
     cuts: bool = True
 

@@ -49,8 +49,8 @@ _LEAVES = text(
 )
 _EVIDENCE = text(
     "SELECT position, row_to_json(leaf)::text, event.commitment, state,"  # noqa: S608
-    " (SELECT salt FROM event_salts AS salts WHERE salts.originator_id = event.originator_id"
-    f" AND salts.originator_version = event.originator_version) FROM {_EVENTS_WITH_LEAF}"
+    " (SELECT salt FROM event_salts AS salts WHERE salts.position = event.notification_id)"
+    f" FROM {_EVENTS_WITH_LEAF}"
     " WHERE notification_id BETWEEN :first AND :last ORDER BY notification_id"
 )
 

@@ -35,7 +35,7 @@ WITH numbered AS (
     SELECT n, md5((n / 100)::text)::uuid AS id, n %% 100 + 1 AS version, decode(md5(n::text), 'hex') AS salt
     FROM generate_series(%(first)s::bigint, %(last)s) AS n
 ), salted AS (
-    INSERT INTO event_salts SELECT id, version, salt FROM numbered
+    INSERT INTO event_salts SELECT n, salt FROM numbered
 )
 INSERT INTO stored_events (originator_id, originator_version, topic, state, event_id, command_index, command_id,
     actor_subject, actor_kind, correlation_id, commitment)

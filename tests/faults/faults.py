@@ -16,14 +16,15 @@ from psycopg.rows import scalar_row
 from adapters.embedded.process import ManagedProcess
 from tests.faults.stage import Stage
 from tests.faults.victims import IDLE_SECONDS, Victim
-from tests.trapping_proxy import COMMIT, Trap
+from tests.trapping_proxy import APPENDED, Trap
 
 TRAP_SECONDS = 30.0
 """Until the victim is where it is waited for: on a slow machine; it is there at once where there is much to do."""
 HANG_SECONDS = 2.5 * IDLE_SECONDS
 
-LOCKED = "LOCK TABLE"
-INSERTED = rf"{LOCKED}; INSERT 0 \d+"
+BEFORE_THE_LOCK, WITH_THE_LOCK = "LOCK TABLE stored_events", "LOCK TABLE event_salts"
+"""What keeps a writer there: events come before their salts."""
+WHOEVER = ""
 CHECKPOINT = "BEGIN; INSERT 0 1"
 """The projectors' moves first; what else begins in their process begins with something else."""
 ROWS = rf"{CHECKPOINT}; (SELECT \d+; )?INSERT 0 \d+"
@@ -103,9 +104,9 @@ def hangs(kind: str) -> Fault:
 
 
 def hangs_with_the_lock(stage: Stage) -> None:
-    """SIGSTOP of a writer that has just got the lock that all writers need."""
-    victim = stage.some("writer-1")
-    _spring(victim, Trap(LOCKED, then=victim.hang, cuts=False))
+    """SIGSTOP of one who has just got the lock that all writers need."""
+    with _held(stage, WITH_THE_LOCK, WHOEVER) as victim:
+        victim.hang()
     time.sleep(HANG_SECONDS)
     victim.go_on()
 
@@ -192,12 +193,11 @@ def nats_disk_full(stage: Stage) -> None:
 
 FAULTS: dict[str, Fault] = {
     "a writer is killed": killed("writer"),
-    "a writer is killed before it has the lock": killed_while_it_waits("writer-1", "LOCK TABLE stored_events"),
-    "a writer is killed with the lock": killed_at("writer-1", LOCKED),
-    "a writer is killed after its INSERT": killed_at("writer-1", INSERTED),
-    "a writer is killed after its COMMIT": killed_at("writer-1", COMMIT),
-    "a writer's connection is cut at COMMIT": cut_at("writer-1", COMMIT),
-    "a writer hangs with the lock": hangs_with_the_lock,
+    "a writer is killed before it has the lock": killed_while_it_waits("writer-1", BEFORE_THE_LOCK),
+    "whoever writes is killed with the lock": killed_while_it_waits(WHOEVER, WITH_THE_LOCK),
+    "a writer is killed after its append": killed_at("writer-1", APPENDED),
+    "a writer's connection is cut at its append": cut_at("writer-1", APPENDED),
+    "whoever writes hangs with the lock": hangs_with_the_lock,
     "projectors are killed": killed("projectors"),
     "projectors are killed before their checkpoint": killed_while_it_waits("projectors", "LOCK TABLE checkpoints"),
     "projectors are killed after their checkpoint": killed_at("projectors", CHECKPOINT),
@@ -209,7 +209,7 @@ FAULTS: dict[str, Fault] = {
     "the relay is killed after it published": killed_while_it_waits("projectors", "LOCK TABLE relay"),
     "the relay is killed after its checkpoint": killed_at("projectors", RELAYED),
     "the gateway is killed": killed("gateway"),
-    "the gateway is killed after its COMMIT": killed_at("gateway", COMMIT),
+    "the gateway is killed after its append": killed_at("gateway", APPENDED),
     "Postgres is killed": postgres_killed,
     "Postgres is restarted": postgres_restarted,
     "all connections are lost": connections_lost,

@@ -88,6 +88,12 @@ def sql(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+def forget(url: str, which: str) -> None:
+    """As if these events had never been."""
+    gone = f"DELETE FROM stored_events WHERE {which} RETURNING notification_id"
+    sql(url, f"WITH gone AS ({gone}) DELETE FROM event_salts USING gone WHERE position = notification_id")
+
+
 BREAK_THE_FIRST_EVENTS = "UPDATE stored_events SET state = 'broken' WHERE originator_version <= 2"
 
 
@@ -214,8 +220,7 @@ def test_memory_is_bounded(database: str, monkeypatch: pytest.MonkeyPatch, most:
 
 def test_after_the_store_was_set_back_memory_and_snapshots_of_what_is_gone_are_forgotten(database: str) -> None:
     def set_back() -> None:
-        for table in ("stored_events", "event_salts"):
-            sql(database, f"DELETE FROM {table} WHERE originator_version > 4")
+        forget(database, "originator_version > 4")
 
     run = played(database)
     with opened(database) as (_, bus):
@@ -238,8 +243,7 @@ def test_another_event_at_the_same_version_and_position_is_noticed(database: str
         found(database, run)
         sql(database, "CREATE TABLE snapshots_of_before AS SELECT * FROM snapshots")
         before = sql(database, last)
-        for table in ("stored_events", "event_salts"):
-            sql(database, f"DELETE FROM {table} WHERE originator_version = 11")
+        forget(database, "originator_version = 11")
         sql(database, "ALTER TABLE stored_events ALTER notification_id RESTART WITH 11")
         with opened(database) as (_, another):
             another.execute(StopWorkflow(run, ""), an_envelope())

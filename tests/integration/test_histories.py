@@ -82,7 +82,7 @@ def test_its_events_are_as_they_were(history: History):
 
 def test_every_event_can_be_read_and_fits_its_envelope(history: History):
     assert len(list(history.store.read())) == history.store.head()
-    salted = "SELECT * FROM stored_events JOIN event_salts USING (originator_id, originator_version)"
+    salted = "SELECT * FROM stored_events JOIN event_salts ON position = notification_id"
     found = history.query(salted)
     assert len(found) == len(history.before)
     for row in found:

@@ -52,11 +52,12 @@ def test_every_migration_can_be_undone_and_done_again(database: str):
 
 
 def test_read_models_come_to_a_database_that_is_full_of_events_and_go_without_touching_them(database: str):
-    upgrade(database, "0001")
+    upgrade(database)
     with store_of(database) as store:
         for aggregate in story.everything():
             store.session(story.ENVELOPE).save(aggregate)
         before = list(store.read())
+        downgrade(database, "0001")
 
         upgrade(database)
         engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
@@ -69,6 +70,23 @@ def test_read_models_come_to_a_database_that_is_full_of_events_and_go_without_to
         downgrade(database, "0001")
         assert tables(database).isdisjoint(projector.name for projector in ALL)
         assert list(store.read()) == before
+
+
+def test_every_salt_stays_with_its_event(database: str):
+    upgrade(database)
+    salts = "SELECT position, salt FROM event_salts ORDER BY position"
+    with store_of(database) as store:
+        store.session(story.ENVELOPE).save(story.completed_run(), story.stopped_run())
+        before = rows(database, salts)
+        assert [position for position, _ in before] == [recorded.position for recorded in store.read()]
+    downgrade(database, "0009")
+    assert rows(
+        database,
+        "SELECT DISTINCT sha256(salt || state) = commitment"
+        " FROM stored_events JOIN event_salts USING (originator_id, originator_version)",
+    ) == [(True,)]
+    upgrade(database)
+    assert rows(database, salts) == before
 
 
 def test_a_read_model_that_went_and_came_back_begins_with_the_first_event(database: str):

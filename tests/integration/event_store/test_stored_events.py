@@ -54,9 +54,7 @@ def test_each_events_commitment_is_the_hash_of_its_salt_and_state(store: Postgre
     preference = a_preference()
     preference.annotate(Verdict.ACCEPTED, "", at=NOW)
     store.session(an_envelope()).save(preference)
-    query = (
-        "SELECT salt, state, commitment FROM stored_events JOIN event_salts USING (originator_id, originator_version)"
-    )
+    query = "SELECT salt, state, commitment FROM stored_events JOIN event_salts ON position = notification_id"
     with psycopg.connect(migrated) as connection:
         rows = connection.execute(query).fetchall()
     assert len({salt for salt, _, _ in rows}) == 2

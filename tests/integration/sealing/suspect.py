@@ -132,8 +132,7 @@ class Suspect:
     def erase(self, position: int) -> None:
         """As an erasure does: data and salt."""
         self.tamper(
-            "DELETE FROM event_salts s USING stored_events e WHERE s.originator_id = e.originator_id"
-            f" AND s.originator_version = e.originator_version AND notification_id = {position}",
+            f"DELETE FROM event_salts WHERE position = {position}",
             f"UPDATE stored_events SET state = '' WHERE notification_id = {position}",
         )
 
