@@ -10,7 +10,7 @@ from threading import Lock
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate
-from eventsourcing.persistence import Notification
+from eventsourcing.persistence import StoredEvent
 
 MOST_AGGREGATES = 1_000
 MOST_BYTES = 128 * 1024 * 1024
@@ -30,14 +30,14 @@ class Loaded:
     snapshot: int = 0
     bytes: int = 0
 
-    def wrote(self, notifications: Iterable[Notification]) -> None:
-        """Takes in where those of the events that are the aggregate's own were stored."""
-        for notification in notifications:
-            if notification.originator_id == self.aggregate.id:
-                self.bytes += len(notification.state)
-                if notification.originator_version == self.aggregate.version:
-                    self.position = notification.id
-                    self.event = digest(notification.topic, notification.state)
+    def wrote(self, stored: Iterable[tuple[int, StoredEvent]]) -> None:
+        """Takes in at which positions those of the events that are the aggregate's own were stored."""
+        for position, event in stored:
+            if event.originator_id == self.aggregate.id:
+                self.bytes += len(event.state)
+                if event.originator_version == self.aggregate.version:
+                    self.position = position
+                    self.event = digest(event.topic, event.state)
 
 
 def digest(topic: str, state: bytes) -> bytes:
@@ -52,6 +52,9 @@ class AggregateCache:
         self._kept: OrderedDict[UUID, Loaded] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
+
+    def __contains__(self, id: UUID) -> bool:
+        return id in self._kept
 
     def take(self, id: UUID) -> Loaded | None:
         """The aggregate, which is the caller's alone until it is put back."""

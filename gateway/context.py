@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
+
+from uuid_utils.compat import uuid4
 
 from domain.access import Caller
 from domain.errors import Invalid
@@ -45,32 +46,30 @@ class RequestContext:
         return self.traceparent.split("-")[1]
 
 
-def command_envelope(
-    caller: Caller, context: RequestContext, method: str, target: str, body: bytes, key: str | None
-) -> Envelope:
-    """The envelope of a request's command. The actor is the token's; `target` is path and query.
+def envelope_of(caller: Caller, context: RequestContext) -> Envelope:
+    """The envelope of a request's command. The actor is the token's."""
+    return Envelope(caller.actor, context.correlation_id, traceparent=context.traceparent)
 
-    With an Idempotency-Key the command's id follows from caller, method, target and key, so that a repeat has one
-    effect; the fingerprint tells a repeat from another request under the same key. Raises Invalid for a bad key.
+
+def repeatable(envelope: Envelope, key: str, method: str, target: str, body: bytes) -> Envelope:
+    """The same for a request with an Idempotency-Key; `target` is path and query.
+
+    The command's id follows from caller, method, target and key, so that a repeat has one effect; the fingerprint tells
+    a repeat from another request under the same key. Raises Invalid for a bad key.
     """
-    command_id = None
-    if key is not None:
-        if not _IDEMPOTENCY_KEY.fullmatch(key):
-            raise Invalid("Idempotency-Key must be 1 to 255 visible ASCII characters, e.g. a UUID")
-        command_id = uuid5(COMMANDS, "\n".join((caller.actor.subject, method, target, key)))
-    return Envelope(
-        actor=caller.actor,
-        correlation_id=context.correlation_id,
-        command_id=command_id,
-        traceparent=context.traceparent,
-        fingerprint=sha256(f"{method} {target}\n".encode() + body).digest() if command_id else None,
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise Invalid("Idempotency-Key must be 1 to 255 visible ASCII characters, e.g. a UUID")
+    return replace(
+        envelope,
+        command_id=uuid5(COMMANDS, "\n".join((envelope.actor.subject, method, target, key))),
+        fingerprint=sha256(f"{method} {target}\n".encode() + body).digest(),
     )
 
 
 def _child_of(traceparent: str) -> str:
     sent = _TRACEPARENT.fullmatch(traceparent)
-    trace_id, flags = sent.groups() if sent else (secrets.token_hex(16), "01")
-    return f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
+    trace_id, flags = sent.groups() if sent else (uuid4().hex, "01")
+    return f"00-{trace_id}-{uuid4().hex[:16]}-{flags}"
 
 
 def _uuid(text: str) -> UUID | None:

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
 from loguru import logger
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +25,8 @@ SAFE_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 }
+_SAFE = [(name.lower().encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 class RequestScope:
@@ -47,10 +49,10 @@ class RequestScope:
             nonlocal status
             if message["type"].endswith(".start"):
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), context)
+                _add_headers(message, context)
             elif message["type"] == "websocket.accept":
                 status = 101
-                _add_headers(MutableHeaders(scope=message), context)
+                _add_headers(message, context)
             elif message["type"] == "websocket.close" and not status:
                 status = 403
             await send(message)
@@ -114,11 +116,15 @@ class Limits:
         await self._app(scope, receive_counted if scope["type"] == "http" else receive, send)
 
 
-def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
-    headers.update(SAFE_HEADERS)
-    headers.setdefault("Cache-Control", "no-store")
-    headers["X-Request-Id"] = context.request_id
-    headers["traceparent"] = context.traceparent
+def _add_headers(message: Message, context: RequestContext) -> None:
+    """No route sets any of them but Cache-Control."""
+    headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
+    if not any(name == b"cache-control" for name, _ in headers):
+        headers.append(_NO_STORE)
+    headers += _SAFE
+    headers.append((b"x-request-id", context.request_id.encode()))
+    headers.append((b"traceparent", context.traceparent.encode()))
+    message["headers"] = headers
 
 
 def _named_ids(scope: Scope) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import Depends
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import HTTPConnection
@@ -10,10 +9,11 @@ from starlette.requests import HTTPConnection
 from gateway.faults import UNKNOWN_PARAMETER
 
 
-async def _only_known(connection: HTTPConnection) -> None:
-    if not connection.query_params:
+def refuse_unknown(connection: HTTPConnection, dependant: Dependant) -> None:
+    """Raises RequestValidationError for parameters that a route of these dependencies does not declare."""
+    if not connection.scope["query_string"]:
         return
-    known = sorted(_names(connection.scope["route"].dependant))
+    known = sorted(_names(dependant))
     unknown = [name for name in connection.query_params if name not in known]
     if unknown:
         context = {"known": known}
@@ -22,8 +22,9 @@ async def _only_known(connection: HTTPConnection) -> None:
         )
 
 
-ONLY_KNOWN_PARAMETERS = Depends(_only_known)
-"""The dependency of a router whose routes refuse every query parameter that they do not declare."""
+async def only_known(connection: HTTPConnection) -> None:
+    """The dependency of a route that is no StrictRoute, i.e. of a WebSocket's."""
+    refuse_unknown(connection, connection.scope["route"].dependant)
 
 
 def _names(dependant: Dependant) -> set[str]:

@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Annotated, Any, cast
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 from anyio import to_thread
 from fastapi import Depends, Header, Query, Request, Response, params
 from pydantic import Field
 from sqlalchemy import Connection
+from uuid_utils.compat import uuid4
 
 from domain.errors import Invalid, NotFound
 from domain.events import Envelope
 from domain.ports import Written
-from gateway.auth import Who
 from gateway.bootstrap import Core
-from gateway.context import command_envelope
+from gateway.context import envelope_of, repeatable
 from gateway.errors import NotCaughtUp
 from gateway.in_flight import CommandsInFlight
 from gateway.strict import Body
@@ -74,18 +74,25 @@ class Door:
         self._envelope = envelope
         self.id = envelope.command_id or uuid4()
 
-    def __call__(self, command: object, location: str | None = None) -> Written:
+    async def __call__(self, command: object, location: str | None = None) -> Written:
         """`location`: where what was made can be read, with `{id}` in place of its id."""
         with self._in_flight.alone(self._envelope):
-            written = self._core.bus.execute(command, self._envelope)
+            written = await self._core.execute(command, self._envelope)
         self.tell(written.position, location and location.format(id=written.id))
         return written
 
-    def each(self, commands: Iterable[object]) -> list[Written]:
+    async def in_thread(self, command: object) -> Written:
+        """The same for a command that takes long to decide."""
+        with self._in_flight.alone(self._envelope):
+            written = await to_thread.run_sync(self._core.bus.execute, command, self._envelope)
+        self.tell(written.position)
+        return written
+
+    async def each(self, commands: Iterable[object]) -> list[Written]:
         """Several commands of one request. Their ids follow from the request's, so that a repeat is harmless."""
         envelopes = (replace(self._envelope, command_id=uuid5(self.id, str(number))) for number in count(1))
         with self._in_flight.alone(self._envelope):
-            return [self._core.bus.execute(*each) for each in zip(commands, envelopes, strict=False)]
+            return [await self._core.execute(*each) for each in zip(commands, envelopes, strict=False)]
 
     def tell(self, position: int, location: str | None = None) -> None:
         """Sets the headers that say where the log stands now, and where the result will be."""
@@ -97,8 +104,6 @@ class Door:
 async def _door(
     request: Request,
     response: Response,
-    core: CoreOf,
-    caller: Who,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -107,11 +112,12 @@ async def _door(
         ),
     ] = None,
 ) -> Door:
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    body = await request.body()
-    context = request.state.context
-    envelope = command_envelope(caller, context, request.method, target, body, idempotency_key)
-    return Door(core, request.app.state.in_flight, response, envelope)
+    envelope = envelope_of(request.state.caller, request.state.context)
+    if idempotency_key is not None:
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        envelope = repeatable(envelope, idempotency_key, request.method, target, await request.body())
+    app = request.app.state
+    return Door(app.core, app.in_flight, response, envelope)
 
 
 Commands = Annotated[Door, Depends(_door)]

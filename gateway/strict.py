@@ -1,4 +1,5 @@
-"""JSON bodies, strictly: no NaN or infinity, and no text that Postgres could not hold."""
+"""Requests, strictly: no parameters that a route does not know, and in JSON bodies no NaN or infinity, and no text that
+Postgres could not hold."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from domain.text import is_storable
 from gateway.faults import NOT_STORABLE, TOO_DEEP, Location
+from gateway.parameters import refuse_unknown
 
 
 class Body(BaseModel):
@@ -49,12 +51,13 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose handler reads its body as a StrictRequest."""
+    """A route that refuses every query parameter that it does not declare, and reads its body as a StrictRequest."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
+            refuse_unknown(request, self.dependant)
             try:
                 return await handle(StrictRequest(request.scope, request.receive))
             except RequestValidationError as error:

@@ -43,12 +43,12 @@ def get_adapter(name: Name, view: Adapters, tag: Tag) -> dict[str, Any]:
 
 
 @router.post("/{name}/promote", dependencies=needs(Role.OPERATOR), responses=responses(404, 409, 412))
-def promote_adapter(name: Name, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON) -> Written:
+async def promote_adapter(name: Name, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON) -> Written:
     """From here on its alias means this adapter; runs that have begun keep theirs."""
-    return command(PromoteAdapter(name, body.reason, version))
+    return await command(PromoteAdapter(name, body.reason, version))
 
 
 @router.post("/{name}/retire", dependencies=needs(Role.OPERATOR), responses=responses(404, 412))
-def retire_adapter(name: Name, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON) -> Written:
+async def retire_adapter(name: Name, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON) -> Written:
     """Takes an adapter out of use for good; its alias means the one promoted before it."""
-    return command(RetireAdapter(name, body.reason, version))
+    return await command(RetireAdapter(name, body.reason, version))

@@ -64,7 +64,7 @@ def get_agents(view: Rosters, tag: Tag, accept: Accept = "*/*") -> Response | di
     responses=responses(412, 428),
     openapi_extra={"requestBody": {"required": True, "content": {MEDIA_TYPE: TEXT}}},
 )
-def revise_agents(
+async def revise_agents(
     text: Annotated[str, Depends(_yaml)],
     command: Commands,
     tag: Tag,
@@ -72,7 +72,7 @@ def revise_agents(
     reason: Annotated[str, Query(max_length=2000)] = "",
 ) -> Written:
     """Replaces agents.yaml, once it is valid. Runs asked for before keep the revision that they began with."""
-    written = command(ReviseRoster(text, reason, revision))
+    written = await command.in_thread(ReviseRoster(text, reason, revision))
     tag.set(written.version)
     return written
 

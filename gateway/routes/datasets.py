@@ -43,11 +43,11 @@ class DatasetRequest(Body):
 
 
 @router.post("", status_code=202, dependencies=needs(Role.OPERATOR))
-def request_dataset(body: DatasetRequest, command: Commands) -> Written:
+async def request_dataset(body: DatasetRequest, command: Commands) -> Written:
     """Asks for a dataset. The same position and filter give the same bytes."""
     wanted = body.filter
     request = RequestDataset(Filter(wanted.min_weight, wanted.annotated_only, wanted.runs), body.position)
-    return command(request, location="/v1/datasets/{id}")
+    return await command(request, location="/v1/datasets/{id}")
 
 
 @router.get("", response_model=page_of(DatasetEntry))

@@ -18,10 +18,11 @@ from gateway.errors import Answers
 from gateway.health import Check, check, check_all
 from gateway.requests import CoreOf
 from gateway.shapes import PageOf
+from gateway.strict import StrictRoute
 from projections.status import Status, status
 
 open_router = APIRouter(tags=["operations"])
-router = APIRouter(tags=["operations"], dependencies=needs(Role.VIEWER))
+router = APIRouter(tags=["operations"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
 
 PLAIN: Answers = {200: {"content": {"text/plain": {}}}}
 

@@ -80,10 +80,10 @@ def list_preferences(
 
 
 @router.post("", status_code=201, dependencies=needs(Role.ANNOTATOR))
-def propose_preference(body: Proposal, command: Commands) -> Written:
+async def propose_preference(body: Proposal, command: Commands) -> Written:
     """A pair written by hand. It waits for a verdict like any other."""
     pair = Pair(_messages(body.prompt), Completion(_messages(body.chosen)), Completion(_messages(body.rejected)))
-    return command(ProposePreference(pair), location="/v1/preferences/{id}")
+    return await command(ProposePreference(pair), location="/v1/preferences/{id}")
 
 
 @router.get("/{preference_id}", response_model=PreferenceHistory, responses=responses(404))
@@ -102,7 +102,7 @@ def get_preference(preference_id: UUID, view: Pairs, core: CoreOf, tag: Tag) -> 
     dependencies=needs(Role.ANNOTATOR),
     responses=responses(404, 409, 412),
 )
-def annotate_preference(
+async def annotate_preference(
     preference_id: UUID,
     body: Annotated[Opinion | Edit, Field(discriminator="verdict")],
     command: Commands,
@@ -111,20 +111,20 @@ def annotate_preference(
     """Accepts, flips, rejects or edits a pair. The opinion before stays in its history."""
     match body:
         case Edit():
-            return command(RevisePreference(preference_id, body.chosen, body.rejected, body.note, version))
+            return await command(RevisePreference(preference_id, body.chosen, body.rejected, body.note, version))
         case Opinion():
-            return command(AnnotatePreference(preference_id, Verdict(body.verdict), body.note, version))
+            return await command(AnnotatePreference(preference_id, Verdict(body.verdict), body.note, version))
 
 
 @router.delete("/{preference_id}", dependencies=needs(Role.ANNOTATOR), responses=responses(404, 412))
-def withdraw_preference(
+async def withdraw_preference(
     preference_id: UUID,
     command: Commands,
     version: ExpectedVersion,
     reason: Annotated[str, Query(max_length=2000)] = "",
 ) -> Written:
     """Takes a pair out of every later dataset. Nothing is erased."""
-    return command(WithdrawPreference(preference_id, reason, version))
+    return await command(WithdrawPreference(preference_id, reason, version))
 
 
 def _messages(conversation: list[Spoken]) -> tuple[Message, ...]:

@@ -12,8 +12,9 @@ from gateway.auth import needs
 from gateway.errors import responses
 from gateway.requests import MAX_POSITION, CoreOf, Cursor, Limit, position_of
 from gateway.shapes import PageOf
+from gateway.strict import StrictRoute
 
-router = APIRouter(tags=["audit"], dependencies=needs(Role.VIEWER))
+router = APIRouter(tags=["audit"], route_class=StrictRoute, dependencies=needs(Role.VIEWER))
 
 Hex = Annotated[str, Field(pattern="^([0-9a-f]{2})*$")]
 

@@ -17,11 +17,13 @@ from gateway.auth import Needs, needs
 from gateway.bootstrap import Core
 from gateway.errors import Answers, responses
 from gateway.event_types import event_types
+from gateway.parameters import only_known
 from gateway.requests import MAX_POSITION, Position
 from gateway.streams import Streams
+from gateway.strict import StrictRoute
 from gateway.tail import Wanted
 
-router = APIRouter(prefix="/v1/stream", tags=["stream"])
+router = APIRouter(prefix="/v1/stream", tags=["stream"], route_class=StrictRoute)
 _POSITION = re.compile(r"[0-9]{1,19}")
 
 EVENTS: Answers = {
@@ -72,7 +74,7 @@ async def follow_as_sse(request: Request, wanted: Filter, start: Start) -> Event
     return _streams(request).events(wanted, start, request.state.token)
 
 
-@router.websocket("", dependencies=[Depends(Needs(Role.VIEWER))])
+@router.websocket("", dependencies=[Depends(only_known), Depends(Needs(Role.VIEWER))])
 async def follow_as_websocket(socket: WebSocket, wanted: Filter, start: Start) -> None:
     """One CloudEvent a text frame. A browser offers the subprotocols `caravan.v1` and `bearer.<token>`."""
     await _streams(socket).websocket(socket, wanted, start)

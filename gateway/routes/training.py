@@ -52,11 +52,11 @@ class TrainingRequest(Body):
 
 
 @router.post("", status_code=202, dependencies=needs(Role.OPERATOR), responses=responses(404, 409))
-def request_training(body: TrainingRequest, command: Commands, core: CoreOf) -> Written:
+async def request_training(body: TrainingRequest, command: Commands, core: CoreOf) -> Written:
     """Asks for a training run on a dataset that is built."""
     base_model = body.base_model or core.settings.base_model
     request = RequestTraining(body.dataset_id, base_model, body.alias, body.config)
-    return command(request, location="/v1/training-runs/{id}")
+    return await command(request, location="/v1/training-runs/{id}")
 
 
 @router.get("", response_model=page_of(TrainingEntry))
@@ -91,9 +91,11 @@ def training_curves(
 
 
 @router.post("/{run_id}/cancel", dependencies=needs(Role.OPERATOR), responses=responses(404, 409, 412))
-def cancel_training(run_id: UUID, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON) -> Written:
+async def cancel_training(
+    run_id: UUID, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON
+) -> Written:
     """Ends a training run; the trainer stops after its current step."""
-    return command(CancelTraining(run_id, body.reason, version))
+    return await command(CancelTraining(run_id, body.reason, version))
 
 
 @router.get("/{run_id}/log", response_class=PlainTextResponse, responses=responses(404))

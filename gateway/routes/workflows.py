@@ -70,17 +70,17 @@ class Batch(BaseModel):
 
 
 @router.post("", status_code=202, dependencies=needs(Role.OPERATOR), responses=responses(404))
-def start_workflow(body: WorkflowRequest, command: Commands) -> Written:
+async def start_workflow(body: WorkflowRequest, command: Commands) -> Written:
     """Asks for a run; a worker takes it up within a moment."""
     request = RequestWorkflow(body.kind, body.task.task(), body.agents, body.batch, body.max_tokens)
-    return command(request, location="/v1/workflows/{id}")
+    return await command(request, location="/v1/workflows/{id}")
 
 
 @router.post("/batch", status_code=202, dependencies=needs(Role.OPERATOR), responses=responses(404))
-def start_batch(body: BatchRequest, command: Commands) -> Batch:
+async def start_batch(body: BatchRequest, command: Commands) -> Batch:
     """Asks for one run a task. Send an Idempotency-Key: a repeat then starts only what is missing."""
     batch = body.batch or f"batch-{command.id}"
-    written = command.each(
+    written = await command.each(
         [RequestWorkflow(body.kind, each.task(), body.agents, batch, body.max_tokens) for each in body.tasks]
     )
     position = max(one.position for one in written)
@@ -114,9 +114,9 @@ def get_workflow(run_id: UUID, view: Runs, tag: Tag) -> dict[str, Any]:
 
 
 @router.post("/{run_id}/stop", dependencies=needs(Role.OPERATOR), responses=responses(404, 409, 412))
-def stop_workflow(run_id: UUID, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON) -> Written:
+async def stop_workflow(run_id: UUID, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON) -> Written:
     """Ends a run; what it has recorded stays."""
-    return command(StopWorkflow(run_id, body.reason, version))
+    return await command(StopWorkflow(run_id, body.reason, version))
 
 
 @router.get("/{run_id}/steps", response_model=page_of(LogEntry), responses=responses(404))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from domain.access import Caller, Role
 from domain.errors import Invalid
 from domain.events import Actor, ActorKind
-from gateway.context import RequestContext, command_envelope
+from gateway.context import RequestContext, envelope_of, repeatable
 
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 ADA = Caller(Actor("ada", ActorKind.HUMAN), Role.ANNOTATOR)
@@ -60,20 +60,22 @@ def test_a_correlation_id_is_taken_over_if_it_is_a_uuid() -> None:
 
 def test_a_command_id_follows_from_caller_method_target_and_key() -> None:
     def id_of(caller: Caller = ADA, method: str = "POST", target: str = TARGET, key: str = "k") -> UUID | None:
-        return command_envelope(caller, CONTEXT, method, target, b"", key).command_id
+        return repeatable(envelope_of(caller, CONTEXT), key, method, target, b"").command_id
 
     assert id_of() == id_of()
     assert len({id_of(), id_of(BOB), id_of(method="PUT"), id_of(target="/v1/datasets"), id_of(key="l")}) == 5
 
 
 def test_the_fingerprint_tells_a_repeat_from_another_request() -> None:
-    first = command_envelope(ADA, CONTEXT, "POST", TARGET, b"{}", "k")
-    assert command_envelope(ADA, CONTEXT, "POST", TARGET, b"{}", "k").fingerprint == first.fingerprint
-    assert command_envelope(ADA, CONTEXT, "POST", TARGET, b"{ }", "k").fingerprint != first.fingerprint
+    def fingerprint(body: bytes) -> bytes | None:
+        return repeatable(envelope_of(ADA, CONTEXT), "k", "POST", TARGET, body).fingerprint
+
+    assert fingerprint(b"{}") == fingerprint(b"{}")
+    assert fingerprint(b"{}") != fingerprint(b"{ }")
 
 
 def test_without_a_key_there_is_nothing_to_repeat() -> None:
-    envelope = command_envelope(ADA, CONTEXT, "POST", TARGET, b"{}", None)
+    envelope = envelope_of(ADA, CONTEXT)
     assert (envelope.command_id, envelope.fingerprint) == (None, None)
     assert envelope.actor == ADA.actor
 
@@ -81,4 +83,4 @@ def test_without_a_key_there_is_nothing_to_repeat() -> None:
 @pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256, "a\n"])
 def test_a_key_is_visible_ascii(key: str) -> None:
     with pytest.raises(Invalid):
-        command_envelope(ADA, CONTEXT, "POST", TARGET, b"", key)
+        repeatable(envelope_of(ADA, CONTEXT), key, "POST", TARGET, b"")
