@@ -67,7 +67,7 @@ def fold(row: Row | None, recorded: Recorded) -> Row | None:
         "n": step.n,
         "messages": plain(call.messages),
         "output": call.output,
-        "tool_calls": plain(call.tool_calls),
+        "tool_calls": plain(call.tool_calls) if call.tool_calls else [],  # as with most calls, and asked of every one
         "model": call.model,
         "adapter": call.adapter,
         "model_revision": call.model_revision,

@@ -2,13 +2,14 @@
 
 The new rows grow in the schema `shadow`, each batch with its checkpoint in one transaction: a rebuild that was
 interrupted goes on where it was, as long as the code is the same. Indexes that only readers need are made when most
-rows are there, and statistics after them. When the shadow has caught up, one transaction brings it to the very position
-of the rows in use, and puts it in their place.
+rows are there, and after them statistics, while the rows are compared with those in use. When the shadow has caught up,
+one transaction brings it to the very position of the rows in use, and puts it in their place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -68,11 +69,13 @@ def rebuild(
         _prepare(engine, projector, shadow)
         _catch_up(engine, events, shadow, on_progress, batch)
         _make_indexes(engine, shadow)
-        _vacuum(engine, shadow)
         _catch_up(engine, events, shadow, on_progress, batch)
-        differing = _differing(engine, projector, shadow)
+        with ThreadPoolExecutor(1, "verify") as beside:
+            differing = beside.submit(_differing, engine, projector, shadow)
+            _vacuum(engine, shadow)
+        _catch_up(engine, events, shadow, on_progress, batch)
         position, parked = _swap(engine, events, projector, shadow, batch)
-    return Rebuilt(position, differing, parked)
+    return Rebuilt(position, differing.result(), parked)
 
 
 def _catch_up(engine: Engine, events: StoredEvents, shadow: Projector, on_progress: OnProgress, batch: int) -> None:
