@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from io import BytesIO
 from secrets import token_bytes
 from typing import cast
 from uuid import UUID
@@ -40,23 +41,23 @@ class Save:
 
     @property
     def bytes(self) -> int:
-        return sum(len(event.state) for event in self.events)
+        return sum([len(event.state) for event in self.events])
 
 
-def new_events(saves: Iterable[Save], oid: int) -> Binary:
+def new_events(saves: Sequence[Save], oid: int) -> Binary:
     """All their events as an array of `new_event`, the type of that oid."""
-    return Binary(array(oid, [row for save in saves for row in _rows(save)]))
+    salts = BytesIO(token_bytes(SALT_BYTES * sum([len(save.events) for save in saves])))
+    return Binary(array(oid, [row for save in saves for row in _rows(save, salts)]))
 
 
-def _rows(save: Save) -> Iterable[bytes]:
+def _rows(save: Save, salts: BytesIO) -> Iterable[bytes]:
     """A row for each event."""
     if save.envelope is None:
         return map(_bare, save.events)
     shared, last = _shared(save.envelope), len(save.events) - 1
-    salts = token_bytes(SALT_BYTES * len(save.events))
     return [
-        _row(event, index, salts[start : start + SALT_BYTES], shared, _NO_ANSWER if index < last else _answer(save))
-        for index, (event, start) in enumerate(zip(save.events, range(0, len(salts), SALT_BYTES), strict=True))
+        _row(event, index, salts.read(SALT_BYTES), shared, _NO_ANSWER if index < last else _answer(save))
+        for index, event in enumerate(save.events)
     ]
 
 

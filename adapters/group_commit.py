@@ -95,11 +95,8 @@ class GroupCommit(Generic[S, R]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         waiting = _Waiting(save, self._size(save), future, loop)
-        deadline = time.monotonic() + ROOM_SECONDS
-        while not self._offer(waiting):
-            if time.monotonic() > deadline:
-                raise QueueFull
-            await asyncio.sleep(ROOM_POLL_SECONDS)
+        if not self._offer(waiting):
+            await self._offer_again(waiting)
         return await future
 
     def close(self) -> None:
@@ -117,6 +114,13 @@ class GroupCommit(Generic[S, R]):
         return len(self._small) + len(self._large)
 
     # --- callers' side
+
+    async def _offer_again(self, waiting: _Waiting[S, R]) -> None:
+        deadline = time.monotonic() + ROOM_SECONDS
+        while not self._offer(waiting):
+            if time.monotonic() > deadline:
+                raise QueueFull
+            await asyncio.sleep(ROOM_POLL_SECONDS)
 
     def _offer(self, waiting: _Waiting[S, R]) -> bool:
         with self._lock:

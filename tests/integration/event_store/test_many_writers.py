@@ -56,6 +56,21 @@ def test_the_tasks_of_an_event_loop_write_together_too(store: PostgresEventStore
     assert asyncio.run(write_all()) == [[recorded.position] for recorded in store.read()]
 
 
+def test_two_processes_that_write_at_once_wait_for_each_other_but_never_for_ever(
+    store: PostgresEventStore, migrated: str
+) -> None:
+    def write(n: int) -> int:
+        into = (store, another)[n % 2]
+        return into.session(an_envelope()).save(a_preference(f"{n}")).position
+
+    with closing(PostgresEventStore(migrated)) as another, ThreadPoolExecutor(4) as threads:
+        positions = list(threads.map(write, range(200)))
+    assert sorted(positions) == [recorded.position for recorded in store.read()]
+    with psycopg.connect(migrated) as connection:
+        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert connection.execute(deadlocks).fetchone() == (0,)
+
+
 def test_a_writer_that_hung_in_its_transaction_does_it_again(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(POOL, "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT", "1")
     with closing(PostgresEventStore(migrated)) as store:

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from adapters.event_store import PostgresEventStore
 from domain.errors import NotFound, VersionConflict
-from domain.events import Actor, ActorKind, Envelope
+from domain.events import Actor, ActorKind, Envelope, event_id
 from domain.preference import Preference, Verdict
 from domain.workflow import Workflow
 from tests.builders import NOW, a_preference, a_workflow, an_id
@@ -29,7 +29,7 @@ def test_an_event_is_read_back_with_its_envelope(store: PostgresEventStore) -> N
         causation_id=uuid4(),
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         project="atlas",
-        data_subjects=("ben", 'cyd "the fox", \\{d\\}', "NULL", ""),
+        data_subjects=("zoë", 'cyd "the fox", \\{d\\}', "NULL", ""),
     )
     preference = a_preference()
     (event,) = preference.pending_events
@@ -48,6 +48,15 @@ def test_the_payload_is_plain_json_for_everyone(store: PostgresEventStore, migra
     assert (row["type"], row["actor_kind"], row["schema_version"]) == ("preference.proposed", "human", 1)
     assert row["data"]["pair"]["prompt"] == [{"role": "user", "content": "Which city?"}]
     assert set(row["data"]) == {"pair", "probability", "margin", "method", "lineage", "timestamp"}
+
+
+def test_an_event_is_stored_under_the_id_that_every_reader_derives(store: PostgresEventStore, migrated: str) -> None:
+    preference = a_preference()
+    preference.annotate(Verdict.ACCEPTED, "", at=NOW)
+    store.session(an_envelope(uuid4())).save(preference)
+    with psycopg.connect(migrated) as connection:
+        rows = connection.execute("SELECT event_id, command_index FROM stored_events ORDER BY notification_id")
+        assert rows.fetchall() == [(event_id(preference.id, 1), 0), (event_id(preference.id, 2), 1)]
 
 
 def test_each_events_commitment_is_the_hash_of_its_salt_and_state(store: PostgresEventStore, migrated: str) -> None:
