@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, cast
@@ -162,6 +162,13 @@ def needs(role: Role) -> list[Dependency]:
     return [Depends(Needs(role))]
 
 
+def with_highest_role(dependencies: Sequence[Dependency]) -> list[Dependency]:
+    """All of them, but of the roles the highest alone: whoever holds it holds the others."""
+    roles = [one.dependency.role for one in dependencies if isinstance(one.dependency, Needs)]
+    highest = _highest(roles)
+    return [one for one in dependencies if not (isinstance(one.dependency, Needs) and one.dependency.role != highest)]
+
+
 async def who(connection: HTTPConnection) -> Caller:
     """The caller, as its token says."""
     return cast(Caller, connection.state.caller)
@@ -174,6 +181,10 @@ def needed_role(route: RouteContext) -> Role | None:
     """The role that a route asks for; None for one that forgot to."""
     dependant = getattr(route, "dependant", None)
     roles = [one.call.role for one in dependant.dependencies if isinstance(one.call, Needs)] if dependant else []
+    return _highest(roles)
+
+
+def _highest(roles: Iterable[Role]) -> Role | None:
     return max(roles, key=list(Role).index, default=None)
 
 

@@ -74,6 +74,6 @@ def _child_of(traceparent: str) -> str:
 
 def _uuid(text: str) -> UUID | None:
     try:
-        return UUID(text)
+        return UUID(text) if text else None
     except ValueError:
         return None

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 from typing import Annotated, Any, cast
 from uuid import UUID, uuid5
@@ -72,7 +73,10 @@ class Door:
         self._in_flight = in_flight
         self._response = response
         self._envelope = envelope
-        self.id = envelope.command_id or uuid4()
+
+    @cached_property
+    def id(self) -> UUID:
+        return self._envelope.command_id or uuid4()
 
     async def __call__(self, command: object, location: str | None = None) -> Written:
         """`location`: where what was made can be read, with `{id}` in place of its id."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 from domain.text import is_storable
+from gateway.auth import with_highest_role
 from gateway.faults import NOT_STORABLE, TOO_DEEP, Location
 from gateway.parameters import refuse_unknown
 
@@ -37,7 +39,7 @@ class StrictRequest(Request):
         """Raises JSONDecodeError, which FastAPI tells as a fault of the body; of its kinds Unfit."""
         body = await self.body()
         try:
-            value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_int=_whole)
+            value = _DECODER.decode(body.decode())
             _check(value, ())
         except json.JSONDecodeError:
             raise
@@ -51,7 +53,13 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses every query parameter that it does not declare, and reads its body as a StrictRequest."""
+    """A route that refuses every query parameter that it does not declare, and reads its body as a StrictRequest. It
+    asks for the highest of the roles that it and its router need."""
+
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], *, dependencies: Sequence[Depends] | None = None, **options: Any
+    ) -> None:
+        super().__init__(path, endpoint, dependencies=with_highest_role(dependencies or ()), **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -77,6 +85,9 @@ def _whole(digits: str) -> int:
         return int(digits)
     except ValueError as error:
         raise ValueError(f"a number of {len(digits)} digits is too long") from error
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole)
 
 
 def _check(value: object, path: tuple[int | str, ...]) -> None:
