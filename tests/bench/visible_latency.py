@@ -27,6 +27,7 @@ from adapters.event_store import PostgresEventStore
 from domain.workflow import Step, Task, Workflow, step_id
 from gateway.bootstrap import open_core, open_engine
 from gateway.projectors import run_projectors
+from gateway.running import collect_rarely
 from gateway.settings import Settings
 from projections import ALL
 from projections.status import wait_for
@@ -126,6 +127,7 @@ def _projectors(database: str) -> Iterator[str]:
 
 
 def _project(database: str, nats_url: str, folder: str) -> None:
+    collect_rarely()
     home = Path(folder) / "home"
     home.mkdir()
     with open_core(Settings(database_url=database, nats_url=nats_url, home=home, artifacts=home)) as core:
