@@ -39,8 +39,6 @@ class TailStopped(Exception):
 class EventFeed(Protocol):
     """Pages of CloudEvents by position (adapters/event_feed.py)."""
 
-    def head(self) -> int: ...
-
     def page(
         self,
         after: int = 0,
@@ -48,6 +46,7 @@ class EventFeed(Protocol):
         types: Sequence[str] = (),
         aggregate: UUID | None = None,
         limit: int = 500,
+        newest_first: bool = False,
     ) -> Sequence[Mapping[str, Any]]: ...
 
 
@@ -118,8 +117,8 @@ class Subscription:
 
 
 class Tail:
-    """Reads the log's end, when it is woken and now and then without, and hands each event to every subscription. `run`
-    it as a task for as long as clients may come."""
+    """Reads the log's end, when it is woken and now and then without, and hands each event to every subscription;
+    without any it reads only the last event. `run` it as a task for as long as clients may come."""
 
     def __init__(self, feed: EventFeed, seconds: float = POLL_SECONDS) -> None:
         self._feed = feed
@@ -184,18 +183,29 @@ class Tail:
                     yield arrived
 
     async def _step(self) -> None:
-        if not self._started.is_set():
-            self._position = await to_thread.run_sync(self._feed.head)
-            self._started.set()
         self._woken.clear()
+        more = await (self._hand_out() if self.has_clients else self._skip())
+        self._started.set()
+        if not more:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._seconds)
+
+    async def _hand_out(self) -> bool:
+        """Returns whether there is more."""
         frames = await self._page(Wanted(), self._position, None)
         for frame in frames:
             self._position = frame.position
             for subscription in self._subscriptions:
                 subscription.offer(frame)
-        if len(frames) < PAGE:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._seconds)
+        return len(frames) == PAGE
+
+    async def _skip(self) -> bool:
+        """Nobody waits for the events, and to read them all would be dear. The last one shows where the log ends, and
+        that it can be read. Returns whether somebody waits by now: who came meanwhile gets what happened meanwhile."""
+        newest = await to_thread.run_sync(lambda: self._feed.page(newest_first=True, limit=1))
+        if newest and not self.has_clients:
+            self._position = newest[0]["position"]
+        return self.has_clients
 
     async def _history(self, wanted: Wanted, after: int, upto: int | None) -> AsyncGenerator[Frame]:
         while True:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -41,10 +42,11 @@ class Log:
         types: Sequence[str] = (),
         aggregate: UUID | None = None,
         limit: int = 500,
+        newest_first: bool = False,
     ) -> Sequence[Mapping[str, Any]]:
         return [
             event
-            for event in self.events
+            for event in (reversed(self.events) if newest_first else self.events)
             if event["position"] > after
             and (upto is None or event["position"] <= upto)
             and (not types or event["type"] in types)
@@ -135,6 +137,43 @@ async def test_what_happens_between_history_and_the_live_end_is_not_lost() -> No
         while len(seen) < 5:
             seen.append(await anext(frames))
     assert [frame.position for frame in seen] == log.positions()
+
+
+async def test_without_clients_only_the_last_event_is_read() -> None:
+    class Counted(Log):
+        read = 0
+
+        def page(self, *args: Any, **named: Any) -> Sequence[Mapping[str, Any]]:
+            found = super().page(*args, **named)
+            self.read = max(self.read, len(found))
+            return found
+
+    log = Counted()
+    async with running(log) as tail:
+        log.append(5)
+        await asyncio.sleep(0.05)
+        assert (log.read, tail._position) == (1, log.head())
+
+
+async def test_who_comes_while_it_looks_for_the_end_misses_nothing_until_there() -> None:
+    class Slow(Log):
+        looking, look_on = Event(), Event()
+
+        def page(self, *args: Any, **named: Any) -> Sequence[Mapping[str, Any]]:
+            if "newest_first" in named and self.looking.is_set():
+                self.look_on.wait(10)
+            return super().page(*args, **named)
+
+    log = Slow()
+    async with running(log) as tail:
+        await asyncio.sleep(0.01)
+        log.looking.set()
+        following = asyncio.create_task(take(tail, 2, after=None))
+        while not tail.has_clients:  # noqa: ASYNC110 - the tail has no event for it
+            await asyncio.sleep(0.001)
+        log.append(2)
+        log.look_on.set()
+        assert await following == log.positions()
 
 
 async def test_without_a_position_a_client_hears_only_what_is_new() -> None:
