@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import time
@@ -48,8 +49,15 @@ class _Remembered:
     verified_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    answer: asyncio.Task[Caller | None]
+    asked_at: float
+
+
 class Doorkeeper:
-    """Recognises tokens. A valid one is remembered for a second, so that a revocation acts within that time."""
+    """Recognises tokens. A valid one is remembered for a second, so that a revocation acts within that time. Whoever
+    brings a token that is being looked up waits for that, for as long as its answer would be remembered."""
 
     def __init__(
         self,
@@ -61,6 +69,7 @@ class Doorkeeper:
         self._seconds = seconds
         self._now = now
         self._known: dict[bytes, _Remembered] = {}
+        self._lookups: dict[bytes, _Lookup] = {}
 
     async def caller(self, token: str, only_reads: bool = False) -> Caller | None:
         """Whom the token stands for, if anybody.
@@ -73,15 +82,26 @@ class Doorkeeper:
         known = self._known.get(digest)
         if known and self._now() < known.verified_at + self._seconds:
             return known.caller
-        asked_at = self._now()
         try:
-            caller = await to_thread.run_sync(self._recognise, token)
+            return await self._look_up(digest, token)
         except sqlalchemy.TimeoutError:
             raise
         except OUTAGES:
             if known and only_reads and self._now() < known.verified_at + GRACE_SECONDS:
                 return known.caller
             raise
+
+    async def _look_up(self, digest: bytes, token: str) -> Caller | None:
+        lookup = self._lookups.get(digest)
+        if lookup is None or self._now() >= lookup.asked_at + self._seconds:
+            asked_at = self._now()
+            lookup = _Lookup(asyncio.create_task(self._ask(digest, token, asked_at)), asked_at)
+            self._lookups[digest] = lookup
+            lookup.answer.add_done_callback(lambda _: self._lookups.get(digest) is lookup and self._lookups.pop(digest))
+        return await asyncio.shield(lookup.answer)  # who goes away takes it from nobody
+
+    async def _ask(self, digest: bytes, token: str, asked_at: float) -> Caller | None:
+        caller = await to_thread.run_sync(self._recognise, token)
         self._known.pop(digest, None)
         if caller:
             if len(self._known) >= CACHE_SIZE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -24,13 +26,23 @@ class Desk:
         self.asked = 0
         self.known = {"good": ADA}
         self.outage: Exception | None = None
+        self.open = Event()
+        self.open.set()
         self.doorkeeper = Doorkeeper(self.recognise, seconds=1.0, now=lambda: self.now)
 
     def recognise(self, token: str) -> Caller | None:
         self.asked += 1
+        known = self.known.get(token)
+        self.open.wait(10)
         if self.outage:
             raise self.outage
-        return self.known.get(token)
+        return known
+
+    async def coming(self, token: str, count: int = 1) -> list[asyncio.Task[Caller | None]]:
+        """So many who bring that token, and wait."""
+        tasks = [asyncio.create_task(self.doorkeeper.caller(token)) for _ in range(count)]
+        await asyncio.sleep(0.02)
+        return tasks
 
 
 async def test_a_valid_token_is_looked_up_once_a_second() -> None:
@@ -41,6 +53,29 @@ async def test_a_valid_token_is_looked_up_once_a_second() -> None:
     desk.now += 1.1
     await desk.doorkeeper.caller("good")
     assert desk.asked == 2
+
+
+async def test_those_who_bring_one_token_at_a_time_have_it_looked_up_once() -> None:
+    desk = Desk()
+    desk.open.clear()
+    first, *others = await desk.coming("good", 5)
+    first.cancel()
+    [stranger] = await desk.coming("bad")
+    desk.open.set()
+    assert [*await asyncio.gather(*others), await stranger] == [ADA] * 4 + [None]
+    assert desk.asked == 2
+
+
+async def test_a_lookup_that_takes_long_lets_nobody_in_who_came_after_a_second() -> None:
+    desk = Desk()
+    desk.open.clear()
+    early = await desk.coming("good")
+    desk.known.clear()
+    desk.now += 1.0
+    late = await desk.coming("good")
+    desk.open.set()
+    assert await asyncio.gather(*early, *late) == [ADA, None]
+    assert await desk.doorkeeper.caller("good") is None
 
 
 async def test_a_revoked_token_is_forgotten_within_a_second() -> None:
