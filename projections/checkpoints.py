@@ -54,7 +54,7 @@ class Poison:
     """An event that a projector cannot take in, and why."""
 
     position: int
-    topic: str | None
+    type: str | None
     aggregate_id: UUID
     error: Exception
 
@@ -114,7 +114,7 @@ def park(db: Connection, projector: str, poison: Poison) -> None:
     row = {
         "projector": projector,
         "position": poison.position,
-        "topic": poison.topic,
+        "topic": poison.type,
         "aggregate_id": poison.aggregate_id,
         "error": escape(f"{type(poison.error).__name__}: {poison.error}"[:ERROR_LENGTH]),
     }

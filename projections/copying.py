@@ -5,7 +5,7 @@ All of them or none, and without a word about which one was wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from struct import Struct
@@ -43,7 +43,7 @@ class _Json(Dumper):
         return b"\x01" + to_json(obj, inf_nan_mode="strings")
 
 
-def copied(db: Connection, projector: Projector, rows: Sequence[Row]) -> bool:
+def copied(db: Connection, projector: Projector, rows: Iterable[Row]) -> bool:
     """Whether the table took them in. Where it did not, whatever the reason, everything is as it was before."""
     statement, types, values = _plan(projector)
     driver = cast("Driver[Any]", db.connection.driver_connection)

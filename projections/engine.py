@@ -18,29 +18,34 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from domain.events import Recorded
-from domain.ports import StoredEvents, StoredRow
+from domain.ports import StoredEvents
 from projections import checkpoints
 from projections.checkpoints import Poison
+from projections.copying import copied
+from projections.decoded import Decoded, Found
 from projections.failures import is_refusal
 from projections.projector import Projector, Row
 from projections.rows import load, remove, upsert
 
 BATCH = 2000
+MANY = 100
+"""Events that are worth the trips to the server that a COPY takes."""
+AT_ONCE = 50
+"""Events that are decoded and folded before their rows are copied: so few stay in the processor's cache."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All of a projector's events with after < position <= upto; and those that could not be decoded."""
+    """All of a projector's events with after < position <= upto."""
 
     after: int
     upto: int
-    events: Sequence[Recorded]
-    unreadable: Sequence[Poison]
+    found: Decoded
 
 
-TakeIn = Callable[[Connection, Projector, Sequence[Recorded]], None]
+TakeIn = Callable[[Connection, Projector, Sequence[Found]], None]
 
 
 def catch_up(engine: Engine, events: StoredEvents, projector: Projector, batch: int = BATCH) -> int:
@@ -75,18 +80,16 @@ def advance(
 ) -> Iterator[int]:
     """The same in the caller's transaction and with no checkpoint. Yields how far it is after each batch."""
     for batch in _batches(events, projector, after, head, size):
-        park(db, projector, batch.unreadable)
-        _take_in_apart(db, projector, batch.events)
+        _take_in_apart(db, projector, batch.found)
         yield batch.upto
 
 
 def refold(db: Connection, events: StoredEvents, projector: Projector, aggregate: UUID, upto: int) -> None:
     """Makes the rows of one aggregate anew, from its events up to that position. The checkpoint must be claimed."""
-    understood, unreadable = decoded(events, events.rows_of(aggregate, upto, projector.topics))
+    found = list(Decoded(events, list(events.rows_of(aggregate, upto, projector.topics))))
     checkpoints.unpark(db, projector.name, aggregate)
-    remove(db, projector, {projector.key(recorded) for recorded in understood})
-    park(db, projector, unreadable)
-    _take_in_apart(db, projector, understood)
+    remove(db, projector, _keys(projector, found))
+    _take_in_apart(db, projector, found)
 
 
 def checkpoint(engine: Engine, projector: Projector) -> int:
@@ -95,49 +98,58 @@ def checkpoint(engine: Engine, projector: Projector) -> int:
         return checkpoints.position(db, projector.name)
 
 
-def decoded(events: StoredEvents, rows: Iterable[StoredRow]) -> tuple[list[Recorded], list[Poison]]:
-    """The events in these rows, and those that cannot be read."""
-    understood: list[Recorded] = []
-    unreadable: list[Poison] = []
-    for row in rows:
-        try:
-            understood.append(events.decode(row))
-        except Exception as error:
-            unreadable.append(Poison(row["notification_id"], row["topic"], row["originator_id"], error))
-    return understood, unreadable
-
-
-def take_in(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:
-    """Writes what these events make of the rows; raises what the database refuses."""
-    rows = {} if projector.inserts_only else load(db, projector, {projector.key(recorded) for recorded in events})
-    changed, failed = fold_all(projector, rows, events)
-    park(db, projector, [Poison.of(recorded, error) for recorded, error in failed])
-    upsert(db, projector, list(changed.values()))
+def take_in(db: Connection, projector: Projector, found: Sequence[Found]) -> None:
+    """Writes what these events make of the rows, and sets aside those that cannot be read or folded. Raises what the
+    database refuses."""
+    failed: list[Poison] = []
+    new = projector.inserts_only and len(found) >= MANY
+    if not (new and copied(db, projector, _new_rows(projector, found, failed))):
+        found = list(found)
+        rows = {} if projector.inserts_only else load(db, projector, _keys(projector, found))
+        changed, failed = fold_all(projector, rows, found)
+        upsert(db, projector, list(changed.values()))
+    park(db, projector, failed)
 
 
 def park(db: Connection, projector: Projector, poisons: Iterable[Poison]) -> None:
     """Sets these events aside."""
     for poison in poisons:
-        _log.warning("%s parks the event at %d (%s): %s", projector.name, poison.position, poison.topic, poison.error)
+        _log.warning("%s parks the event at %d (%s): %s", projector.name, poison.position, poison.type, poison.error)
         checkpoints.park(db, projector.name, poison)
 
 
 def fold_all(
-    projector: Projector, rows: Mapping[Any, Row], events: Iterable[Recorded]
-) -> tuple[dict[Any, Row], list[tuple[Recorded, Exception]]]:
-    """The rows that these events change, by key, and the events that could not be folded. `rows`: as they are now."""
+    projector: Projector, rows: Mapping[Any, Row], found: Iterable[Found]
+) -> tuple[dict[Any, Row], list[Poison]]:
+    """The rows that these events change, by key, and the events that could not be read or folded. `rows`: as they are
+    now."""
     changed: dict[Any, Row] = {}
-    failed: list[tuple[Recorded, Exception]] = []
-    for recorded in events:
+    failed: list[Poison] = []
+    for recorded in found:
+        if isinstance(recorded, Poison):
+            failed.append(recorded)
+            continue
         key = projector.key(recorded)
         try:
             row = projector.fold(changed.get(key) or rows.get(key), recorded)
         except Exception as error:
-            failed.append((recorded, error))
+            failed.append(Poison.of(recorded, error))
         else:
             if row is not None:
                 changed[key] = row
     return changed, failed
+
+
+def _new_rows(projector: Projector, found: Sequence[Found], failed: list[Poison]) -> Iterator[Row]:
+    """The rows that these events make, where none changes another's. Adds to `failed` those that make none."""
+    for start in range(0, len(found), AT_ONCE):
+        changed, unable = fold_all(projector, {}, found[start : start + AT_ONCE])
+        failed += unable
+        yield from changed.values()
+
+
+def _keys(projector: Projector, found: Iterable[Found]) -> set[Any]:
+    return {projector.key(recorded) for recorded in found if isinstance(recorded, Recorded)}
 
 
 def _autocommitting(engine: Engine) -> Connection:
@@ -146,7 +158,7 @@ def _autocommitting(engine: Engine) -> Connection:
 
 
 def _batches(events: StoredEvents, projector: Projector, after: int, head: int, size: int) -> Iterator[Batch]:
-    """Reads and decodes the next batch while the last one is written."""
+    """Reads the next batch while the last one is decoded and written."""
     with ThreadPoolExecutor(1, "read-ahead") as ahead:
         batch = _read(events, projector, after, head, size)
         while batch.upto < head:
@@ -159,12 +171,12 @@ def _batches(events: StoredEvents, projector: Projector, after: int, head: int, 
 def _read(events: StoredEvents, projector: Projector, after: int, head: int, size: int) -> Batch:
     rows = list(events.read_rows(after, head, projector.topics, size))
     upto = int(rows[-1]["notification_id"]) if len(rows) == size else head
-    return Batch(after, upto, *decoded(events, rows))
+    return Batch(after, upto, Decoded(events, rows))
 
 
 def _commit(engine: Engine, projector: Projector, batch: Batch) -> bool:
     """False where another engine was faster. Only a batch with a row that the database refuses pays for savepoints."""
-    if not batch.events and not batch.unreadable:
+    if not batch.found:
         with _autocommitting(engine) as db:
             return checkpoints.move(db, projector.name, batch.after, batch.upto)
     try:
@@ -179,22 +191,23 @@ def _commit_by(write: TakeIn, engine: Engine, projector: Projector, batch: Batch
     with engine.begin() as db:
         moved = checkpoints.move(db, projector.name, batch.after, batch.upto)
         if moved:
-            park(db, projector, batch.unreadable)
-            write(db, projector, batch.events)
+            write(db, projector, batch.found)
     return moved
 
 
-def _take_in_apart(db: Connection, projector: Projector, events: Sequence[Recorded]) -> None:
+def _take_in_apart(db: Connection, projector: Projector, found: Sequence[Found]) -> None:
     """Where the database refuses a row of the batch, the halves are tried apart until the culprit stands alone."""
     try:
         with db.begin_nested():
-            take_in(db, projector, events)
+            take_in(db, projector, found)
     except Exception as error:
         if not is_refusal(error):
             raise
-        if len(events) == 1:
-            park(db, projector, [Poison.of(events[0], error)])
+        if len(found) > 1:
+            half = len(found) // 2
+            _take_in_apart(db, projector, found[:half])
+            _take_in_apart(db, projector, found[half:])
+        elif isinstance(culprit := found[0], Recorded):
+            park(db, projector, [Poison.of(culprit, error)])
         else:
-            half = len(events) // 2
-            _take_in_apart(db, projector, events[:half])
-            _take_in_apart(db, projector, events[half:])
+            raise

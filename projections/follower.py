@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 
 from domain.ports import StoredEvents, StoredRow
 from projections import checkpoints
-from projections.engine import decoded, park, step, take_in
+from projections.decoded import Decoded
+from projections.engine import step, take_in
 from projections.failures import is_outage
 from projections.projector import Projector
 
@@ -80,15 +81,12 @@ class Follower:
     ) -> Mapping[str, int]:
         """Returns who has come along, and from where."""
         topics = {topic for projector in projectors for topic in projector.topics}
-        events, unreadable = decoded(self._events, [row for row in rows if row["topic"] in topics])
+        found = list(Decoded(self._events, [row for row in rows if row["topic"] in topics]))
         with self._engine.begin() as db:
             moved = checkpoints.move_together(db, [projector.name for projector in projectors], after, upto)
             for projector in projectors:
                 place = moved.get(projector.name, upto)
-                park(
-                    db, projector, [bad for bad in unreadable if bad.position > place and bad.topic in projector.topics]
-                )
-                new = [event for event in events if event.position > place and event.type in projector.topics]
+                new = [each for each in found if each.position > place and each.type in projector.topics]
                 if new:
                     take_in(db, projector, new)
         return moved

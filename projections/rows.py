@@ -24,11 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql import ColumnElement
 
-from projections.copying import copied
 from projections.projector import Projector, Row
 
-MANY = 100
-"""Rows that are worth the trips to the server that a COPY takes."""
 MOST_BYTES = 16 * 2**20
 """Of the rows in one statement, as JSON; PostgreSQL itself takes no value over 1 GB."""
 
@@ -44,7 +41,7 @@ def load(db: Connection, projector: Projector, keys: Collection[Any]) -> dict[An
 def upsert(db: Connection, projector: Projector, rows: Sequence[Row]) -> None:
     """Writes rows, each in the place of the one with its key. Raises ValueError, and the database's errors, for values
     that the table cannot hold."""
-    if not rows or (projector.inserts_only and len(rows) >= MANY and copied(db, projector, rows)):
+    if not rows:
         return
     document = to_json(rows, inf_nan_mode="strings")
     if len(document) > MOST_BYTES and len(rows) > 1:

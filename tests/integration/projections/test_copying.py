@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine, select, text
 
 from adapters.event_store import PostgresEventStore
 from projections import ALL, interaction_log
-from projections import rows as writing
+from projections import engine as taking_in
 from projections.copying import copied
 from projections.engine import catch_up
+from projections.parked import parked_events
 from projections.projector import Projector, Row
 from projections.rebuild import rebuild
 from projections.rows import upsert
@@ -51,7 +52,7 @@ def stored(db: Connection) -> list[Row]:
 @pytest.fixture
 def copying(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows are copied too."""
-    monkeypatch.setattr(writing, "MANY", 1)
+    monkeypatch.setattr(taking_in, "MANY", 1)
 
 
 @pytest.mark.usefixtures("copying")
@@ -131,6 +132,22 @@ def test_rows_that_are_there_already_are_written_once_more(engine: Engine, told:
         db.execute(text("DELETE FROM checkpoints"))
     catch_up(engine, told, PROJECTOR)
     assert rows(engine, PROJECTOR) == folded(told, PROJECTOR)
+
+
+@pytest.mark.usefixtures("copying")
+def test_an_event_that_cannot_be_read_keeps_no_other_from_being_copied(
+    engine: Engine, told: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+):
+    wanted = folded(told, PROJECTOR)
+    culprit = min(wanted.values(), key=lambda row: row["position"])
+    with engine.begin() as db:
+        spoil = text("UPDATE stored_events SET state = '{\"no\": 1}' WHERE notification_id = :position")
+        db.execute(spoil, {"position": culprit["position"]})
+    monkeypatch.setattr(taking_in, "upsert", None)
+    catch_up(engine, told, PROJECTOR)
+    assert rows(engine, PROJECTOR).keys() == wanted.keys() - {culprit["step_id"]}
+    with engine.connect() as db:
+        assert [event["position"] for event in parked_events(db, PROJECTOR.name).items] == [culprit["position"]]
 
 
 @pytest.mark.usefixtures("copying")

@@ -21,6 +21,7 @@ from projections import (
     interaction_log,
     workflow_runs,
 )
+from projections import engine as taking_in
 from projections import rows as writing
 from projections.checkpoints import PARKED_EVENTS
 from projections.engine import catch_up
@@ -163,7 +164,7 @@ def test_a_parked_event_can_be_let_be(engine: Engine, told: PostgresEventStore):
 def test_a_row_that_the_database_refuses_is_parked_alone(
     many: int, poison: str, engine: Engine, told: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(writing, "MANY", many)
+    monkeypatch.setattr(taking_in, "MANY", many)
     with engine.begin() as db:
         db.execute(text("CREATE INDEX ON interaction_logs (output)"))
     culprit = story.STEPS["bob"]
