@@ -79,9 +79,14 @@ def rebuild(
 
 
 def _catch_up(engine: Engine, events: StoredEvents, shadow: Projector, on_progress: OnProgress, batch: int) -> None:
+    """Ends with a batch that reached the head as it was then. New events may come all the while: the swap takes in the
+    last ones."""
     position = checkpoint(engine, shadow)
     on_progress(position, events.head())
-    while position < (head := events.head()):
+    behind = batch + 1
+    while behind > batch:
+        head = events.head()
+        behind = head - position
         position = step(engine, events, shadow, head, batch)
         on_progress(position, head)
 

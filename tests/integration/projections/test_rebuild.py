@@ -119,6 +119,22 @@ def test_the_projector_goes_on_while_its_read_model_is_rebuilt(engine: Engine, t
     assert checkpoint(engine, projector) == told.head()
 
 
+def test_a_rebuild_ends_though_there_is_always_another_event(engine: Engine, told: PostgresEventStore):
+    projector = dpo_annotations.PROJECTOR
+    catch_up(engine, told, projector)
+    heard: list[int] = []
+
+    def propose_another(done: int, total: int) -> None:
+        heard.append(done)
+        assert len(heard) < 50, "it runs after the last event for ever"
+        told.session(an_envelope()).save(a_preference(f"number {len(heard)}"))
+
+    rebuilt = rebuild(engine, told, projector, propose_another, batch=5)
+    catch_up(engine, told, projector)
+    assert (rebuilt.differing, rebuilt.parked) == (0, 0)
+    assert rows(engine, projector) == folded(told, projector)
+
+
 def test_a_rebuild_says_how_many_rows_came_out_otherwise(engine: Engine, told: PostgresEventStore):
     projector = workflow_runs.PROJECTOR
     catch_up(engine, told, projector)
