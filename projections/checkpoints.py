@@ -36,7 +36,7 @@ PARKED_EVENTS = Table(
 """Events that could not be decoded, folded or stored. The projector went on; a rebuild tries them again."""
 
 ERROR_LENGTH = 2000
-_IN_HASTE = (func.set_config("synchronous_commit", "off", True), func.set_config("lock_timeout", "5s", True))
+_IN_HASTE = (func.set_config("synchronous_commit", "off", True), func.set_config("lock_timeout", "2s", True))
 """For the rest of a transaction that has moved a checkpoint: its commit need not wait for the disk, as what a crash of
 the server takes back, rows and checkpoint alike, is taken in again from the events; and it does not wait for ever for
 somebody who has locked a read model."""
@@ -45,7 +45,7 @@ _MOVE_TOGETHER = text(
     " AND position >= :after AND position < :upto FOR UPDATE SKIP LOCKED)"
     " UPDATE checkpoints SET position = :upto, moved_at = clock_timestamp() FROM held"
     " WHERE checkpoints.projector = held.projector RETURNING held.projector, held.position,"
-    " set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '5s', true)"
+    " set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '2s', true)"
 )
 
 
@@ -96,10 +96,13 @@ def move(db: Connection, projector: str, after: int, upto: int) -> bool:
     return db.execute(moved.returning(*_IN_HASTE)).first() is not None
 
 
-def begin(db: Connection, projector: str) -> int:
-    """The checkpoint, which is there from now on."""
-    db.execute(insert(CHECKPOINTS).values(projector=projector, position=0).on_conflict_do_nothing())
-    return position(db, projector)
+def places(db: Connection, projectors: Collection[str]) -> dict[str, int]:
+    """The checkpoint of each, which is there from now on."""
+    query = select(CHECKPOINTS.c.projector, CHECKPOINTS.c.position).where(CHECKPOINTS.c.projector.in_(projectors))
+    found = dict(db.execute(query).all())
+    if new := [{"projector": projector, "position": 0} for projector in projectors if projector not in found]:
+        db.execute(insert(CHECKPOINTS).values(new).on_conflict_do_nothing())
+    return dict.fromkeys(projectors, 0) | found
 
 
 def move_together(db: Connection, projectors: Collection[str], after: int, upto: int) -> dict[str, int]:

@@ -20,6 +20,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import dialect
 
+from projections.failures import OUTAGES, is_refusal
 from projections.projector import Projector, Row
 
 _INTEGER = Struct("!i")
@@ -44,7 +45,8 @@ class _Json(Dumper):
 
 
 def copied(db: Connection, projector: Projector, rows: Iterable[Row]) -> bool:
-    """Whether the table took them in. Where it did not, whatever the reason, everything is as it was before."""
+    """Whether the table took them in. Where one of them was refused, everything is as it was before. Raises what has
+    nothing to do with them, e.g. that somebody has locked the table."""
     statement, types, values = _plan(projector)
     driver = cast("Driver[Any]", db.connection.driver_connection)
     try:
@@ -55,7 +57,9 @@ def copied(db: Connection, projector: Projector, rows: Iterable[Row]) -> bool:
                 copy.set_types(types)
                 for row in rows:
                     copy.write_row(values(row))
-    except Exception:  # neither SQLAlchemy's errors nor always psycopg's: who tries again finds out what it was
+    except Exception as error:  # what cannot be written, Python or psycopg tells in many ways
+        if isinstance(error, OUTAGES) and not is_refusal(error):
+            raise
         return False
     return True
 

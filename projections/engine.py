@@ -80,7 +80,7 @@ def advance(
 ) -> Iterator[int]:
     """The same in the caller's transaction and with no checkpoint. Yields how far it is after each batch."""
     for batch in _batches(events, projector, after, head, size):
-        _take_in_apart(db, projector, batch.found)
+        take_in_apart(db, projector, batch.found)
         yield batch.upto
 
 
@@ -89,7 +89,7 @@ def refold(db: Connection, events: StoredEvents, projector: Projector, aggregate
     found = list(Decoded(events, list(events.rows_of(aggregate, upto, projector.topics))))
     checkpoints.unpark(db, projector.name, aggregate)
     remove(db, projector, _keys(projector, found))
-    _take_in_apart(db, projector, found)
+    take_in_apart(db, projector, found)
 
 
 def checkpoint(engine: Engine, projector: Projector) -> int:
@@ -109,6 +109,24 @@ def take_in(db: Connection, projector: Projector, found: Sequence[Found]) -> Non
         changed, failed = fold_all(projector, rows, found)
         upsert(db, projector, list(changed.values()))
     park(db, projector, failed)
+
+
+def take_in_apart(db: Connection, projector: Projector, found: Sequence[Found]) -> None:
+    """Where the database refuses a row of the batch, the halves are tried apart until the culprit stands alone."""
+    try:
+        with db.begin_nested():
+            take_in(db, projector, found)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        if len(found) > 1:
+            half = len(found) // 2
+            take_in_apart(db, projector, found[:half])
+            take_in_apart(db, projector, found[half:])
+        elif isinstance(culprit := found[0], Recorded):
+            park(db, projector, [Poison.of(culprit, error)])
+        else:
+            raise
 
 
 def park(db: Connection, projector: Projector, poisons: Iterable[Poison]) -> None:
@@ -184,7 +202,7 @@ def _commit(engine: Engine, projector: Projector, batch: Batch) -> bool:
     except Exception as error:
         if not is_refusal(error):
             raise
-        return _commit_by(_take_in_apart, engine, projector, batch)
+        return _commit_by(take_in_apart, engine, projector, batch)
 
 
 def _commit_by(write: TakeIn, engine: Engine, projector: Projector, batch: Batch) -> bool:
@@ -193,21 +211,3 @@ def _commit_by(write: TakeIn, engine: Engine, projector: Projector, batch: Batch
         if moved:
             write(db, projector, batch.found)
     return moved
-
-
-def _take_in_apart(db: Connection, projector: Projector, found: Sequence[Found]) -> None:
-    """Where the database refuses a row of the batch, the halves are tried apart until the culprit stands alone."""
-    try:
-        with db.begin_nested():
-            take_in(db, projector, found)
-    except Exception as error:
-        if not is_refusal(error):
-            raise
-        if len(found) > 1:
-            half = len(found) // 2
-            _take_in_apart(db, projector, found[:half])
-            _take_in_apart(db, projector, found[half:])
-        elif isinstance(culprit := found[0], Recorded):
-            park(db, projector, [Poison.of(culprit, error)])
-        else:
-            raise

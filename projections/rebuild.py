@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from eventsourcing.utils import retry
 from sqlalchemy import Connection, Engine, Index, func, inspect, or_, select, text
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from domain.errors import Invalid
@@ -23,6 +22,7 @@ from domain.ports import StoredEvents
 from projections import checkpoints
 from projections.code import fingerprint
 from projections.engine import advance, checkpoint, step
+from projections.failures import OUTAGES
 from projections.projector import Projector
 
 BATCH = 2000
@@ -71,11 +71,12 @@ def rebuild(
         _make_indexes(engine, shadow)
         _catch_up(engine, events, shadow, on_progress, batch)
         with ThreadPoolExecutor(1, "verify") as beside:
-            differing = beside.submit(_differing, engine, projector, shadow)
+            comparison = beside.submit(_differing, engine, projector, shadow)
             _vacuum(engine, shadow)
+        differing = comparison.result()
         _catch_up(engine, events, shadow, on_progress, batch)
         position, parked = _swap(engine, events, projector, shadow, batch)
-    return Rebuilt(position, differing.result(), parked)
+    return Rebuilt(position, differing, parked)
 
 
 def _catch_up(engine: Engine, events: StoredEvents, shadow: Projector, on_progress: OnProgress, batch: int) -> None:
@@ -161,7 +162,7 @@ def _differing(engine: Engine, projector: Projector, shadow: Projector) -> int |
         return db.scalar(select(func.count()).select_from(pairs).where(settled, differ))
 
 
-@retry((OperationalError, InterfaceError), max_attempts=30, wait=1.0)
+@retry(OUTAGES, max_attempts=30, wait=1.0)
 def _swap(engine: Engine, events: StoredEvents, projector: Projector, shadow: Projector, batch: int) -> tuple[int, int]:
     """Returns the checkpoint and how many events are parked. Readers wait for an instant, the projector for the last
     events of the shadow."""

@@ -150,7 +150,8 @@ class World:
         while self._unfinished():
             self.play()
         self.propose_pairs()
-        while self._followers[0].advance():
+        follower = self._new_follower()
+        while follower.advance():
             pass
 
     def violations(self) -> list[str]:

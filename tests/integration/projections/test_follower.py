@@ -14,7 +14,7 @@ from adapters.event_store import PostgresEventStore
 from domain.events import Recorded
 from projections import ALL, checkpoints, follower, interaction_log, workflow_runs
 from projections.checkpoints import CHECKPOINTS
-from projections.engine import catch_up
+from projections.engine import catch_up, step
 from projections.follower import Follower
 from projections.parked import parked_events
 from projections.projector import Projector, Row
@@ -27,6 +27,7 @@ from tests.integration.projections.read_models import checkpoint, folded, rows
 def keep_up(follower: Follower) -> None:
     while follower.advance():
         pass
+    follower.advance()
 
 
 def tell(store: PostgresEventStore, aggregates: Sequence[BaseAggregate[UUID]]) -> None:
@@ -51,10 +52,7 @@ def test_the_tables_hold_what_the_folds_say_whatever_the_batch(
 
 def test_each_goes_on_from_its_own_place(engine: Engine, told: PostgresEventStore):
     for n, projector in enumerate(ALL):
-        with engine.begin() as db:
-            checkpoints.begin(db, projector.name)
-        if n % 3:
-            catch_up(engine, told, projector, batch=n)
+        step(engine, told, projector, head=4 * n, size=500)
     keep_up(Follower(engine, told, ALL))
     assert_kept_up(engine, told)
 
@@ -74,10 +72,21 @@ def test_one_that_is_far_behind_comes_after_while_the_others_go_on(
     assert_kept_up(engine, told)
 
 
+def test_whom_somebody_else_has_taken_further_nobody_rests(engine: Engine, told: PostgresEventStore):
+    one, other = Follower(engine, told, ALL), Follower(engine, told, ALL)
+    other.advance()
+    for name in list(other._places):
+        other._places[name] = 0
+    keep_up(one)
+    other.advance()
+    assert other._resting == {}
+    assert_kept_up(engine, told)
+
+
 def test_two_take_nothing_in_twice(engine: Engine, told: PostgresEventStore, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(follower, "BATCH", 4)
     one, other = Follower(engine, told, ALL), Follower(engine, told, ALL)
-    while one.advance() or other.advance():
+    while any([one.advance(), other.advance()]):
         pass
     assert_kept_up(engine, told)
 
@@ -98,17 +107,44 @@ def test_what_is_rebuilt_or_moved_by_somebody_else_is_found_where_it_is(engine: 
     assert_kept_up(engine, store)
 
 
-def test_one_that_somebody_holds_is_passed_by_until_it_is_free(engine: Engine, told: PostgresEventStore):
+@pytest.mark.parametrize("batch", [5, 500])
+def test_one_that_somebody_holds_is_passed_by_until_it_is_free(
+    batch: int, engine: Engine, told: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(follower, "BATCH", batch)
     kept, held, others = Follower(engine, told, ALL), ALL[0], ALL[1:]
     with engine.begin() as db:
-        for projector in ALL:
-            checkpoints.begin(db, projector.name)
+        checkpoints.places(db, [projector.name for projector in ALL])
     with engine.begin() as db:
         checkpoints.claim(db, held.name)
+        for _ in range(told.head()):
+            kept.advance()
+        assert_kept_up(engine, told, others)
+    kept._resting.clear()
+    keep_up(kept)
+    assert_kept_up(engine, told)
+
+
+def test_one_whose_table_somebody_has_locked_stops_no_other(engine: Engine, told: PostgresEventStore):
+    kept, locked, others = Follower(engine, told, ALL), ALL[0], ALL[1:]
+    with engine.begin() as db:
+        db.execute(text(f"LOCK TABLE {locked.name}"))
         kept.advance()
         assert_kept_up(engine, told, others)
-        assert checkpoint(engine, held) == 0
-    kept.advance()
+        assert checkpoint(engine, locked) == 0
+    kept._resting.clear()
+    keep_up(kept)
+    assert_kept_up(engine, told)
+
+
+def test_what_a_crash_of_the_server_took_back_is_taken_in_again(engine: Engine, told: PostgresEventStore):
+    kept = Follower(engine, told, ALL)
+    keep_up(kept)
+    for projector in (workflow_runs.PROJECTOR, interaction_log.PROJECTOR):
+        with engine.begin() as db:
+            db.execute(delete(projector.table))
+            checkpoints.place(db, projector.name, 0)
+    keep_up(kept)
     assert_kept_up(engine, told)
 
 
@@ -140,7 +176,6 @@ def test_a_row_that_the_database_refuses_is_parked_and_nobody_else_minds(engine:
 def test_one_without_its_table_rests_and_stops_no_other(
     engine: Engine, told: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(follower, "REST_SECONDS", 0.0)
     kept = Follower(engine, told, ALL)
     with engine.begin() as db:
         workflow_runs.TABLE.drop(db)
@@ -149,5 +184,6 @@ def test_one_without_its_table_rests_and_stops_no_other(
     assert checkpoint(engine, workflow_runs.PROJECTOR) == 0
     with engine.begin() as db:
         workflow_runs.TABLE.create(db)
+    kept._resting.clear()
     keep_up(kept)
     assert_kept_up(engine, told)
