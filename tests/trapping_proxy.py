@@ -21,7 +21,7 @@ APPENDED = "CALL"
 """Events were written and committed: nothing but `append_events` is called."""
 TAG = re.compile(rb"C\0\0\0.([A-Z0-9 ]+)\0", re.DOTALL)
 """The server's CommandComplete message: what it has done, e.g. `INSERT 0 3`."""
-REMEMBERED = 8
+REMEMBERED = 32
 """Replies of a connection."""
 
 

@@ -25,9 +25,11 @@ HANG_SECONDS = 2.5 * IDLE_SECONDS
 BEFORE_THE_LOCK, WITH_THE_LOCK = "LOCK TABLE stored_events", "LOCK TABLE event_salts"
 """What keeps a writer there: events come before their salts."""
 WHOEVER = ""
-CHECKPOINT = "BEGIN; INSERT 0 1"
-"""The projectors' moves first; what else begins in their process begins with something else."""
-ROWS = rf"{CHECKPOINT}; (SELECT \d+; )?INSERT 0 \d+"
+CHECKPOINT = r"BEGIN; UPDATE \d+"
+"""The projectors move theirs first; what else begins in their process begins with something else."""
+ROWS = rf"{CHECKPOINT}(; SELECT \d+|; INSERT 0 \d+)*; INSERT 0 \d+"
+BETWEEN_SAVES = "BEGIN; SAVEPOINT; CALL"
+"""Of a group in which something was refused: the lock is held until the last one is done."""
 RELAYED = "UPDATE 1"
 
 Fault = Callable[[Stage], None]
@@ -103,12 +105,16 @@ def hangs(kind: str) -> Fault:
     return fault
 
 
-def hangs_with_the_lock(stage: Stage) -> None:
-    """SIGSTOP of one who has just got the lock that all writers need."""
-    with _held(stage, WITH_THE_LOCK, WHOEVER) as victim:
-        victim.hang()
-    time.sleep(HANG_SECONDS)
-    victim.go_on()
+def hangs_at(kind: str, replies: str) -> Fault:
+    """SIGSTOP, between Postgres saying so and the victim hearing it."""
+
+    def fault(stage: Stage) -> None:
+        victim = stage.some(kind)
+        _spring(victim, Trap(replies, then=victim.hang, cuts=False))
+        time.sleep(HANG_SECONDS)
+        victim.go_on()
+
+    return fault
 
 
 # --- Postgres
@@ -197,7 +203,7 @@ FAULTS: dict[str, Fault] = {
     "whoever writes is killed with the lock": killed_while_it_waits(WHOEVER, WITH_THE_LOCK),
     "a writer is killed after its append": killed_at("writer-1", APPENDED),
     "a writer's connection is cut at its append": cut_at("writer-1", APPENDED),
-    "whoever writes hangs with the lock": hangs_with_the_lock,
+    "a writer hangs with the lock": hangs_at("writer", BETWEEN_SAVES),
     "projectors are killed": killed("projectors"),
     "projectors are killed before their checkpoint": killed_while_it_waits("projectors", "LOCK TABLE checkpoints"),
     "projectors are killed after their checkpoint": killed_at("projectors", CHECKPOINT),
