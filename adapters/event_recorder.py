@@ -51,6 +51,8 @@ POOL = {
 """Times in seconds. A writer that hangs in a transaction loses its connection, and the lock that others wait for."""
 UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """libpq's own settings: a server that is gone without a word is given up after some 10 s (the first is in ms)."""
+UTF8 = {"client_encoding": "utf8"}
+"""What texts in binary form are written in, whatever the environment or the database says."""
 ADDRESS = ("POSTGRES_DBNAME", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD")
 """What the library insists on being told."""
 APPEND = "CALL append_events(%s, %s, NULL)"
@@ -217,6 +219,6 @@ def open_factory(database_url: str) -> EnvelopeFactory:
         }
     )
     factory = cast(EnvelopeFactory, constructed)
-    factory.datastore.pool.kwargs = {"row_factory": dict_row, **UNREACHABLE, **conninfo}
+    factory.datastore.pool.kwargs = {"row_factory": dict_row, **UNREACHABLE, **conninfo, **UTF8}
     factory.datastore.pool._check = check_after_rest()  # the library knows only always (POSTGRES_PRE_PING) and never
     return factory

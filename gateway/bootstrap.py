@@ -15,7 +15,7 @@ from adapters.agents_yaml import AgentsYaml
 from adapters.artifacts import DatasetFolder
 from adapters.bell import Bell
 from adapters.event_feed import EventFeed
-from adapters.event_recorder import UNREACHABLE
+from adapters.event_recorder import UNREACHABLE, UTF8
 from adapters.event_store import PostgresEventStore
 from adapters.loop_waits import on_loop
 from adapters.pings import ping_after_rest
@@ -104,5 +104,5 @@ def open_core(settings: Settings) -> Iterator[Core]:
 def open_engine(database_url: str) -> Engine:
     """Connections to the read models. Times come back as UTC; a server that is gone without a word is given up."""
     url = make_url(database_url).set(drivername="postgresql+psycopg")
-    connect = {"options": "-c timezone=UTC", **UNREACHABLE}
+    connect = {"options": "-c timezone=UTC", **UNREACHABLE, **UTF8}
     return ping_after_rest(create_engine(url, pool_size=10, max_overflow=20, connect_args=connect))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
+import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
 from eventsourcing.postgres import PostgresDatastore
@@ -11,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from adapters.event_recorder import EnvelopeRecorder, UnsafePositions
 from adapters.event_store import PostgresEventStore, utc_now
+from domain.events import Actor, ActorKind
 from tests.builders import a_preference
 from tests.fakes import an_envelope
 
@@ -26,6 +29,17 @@ def test_what_the_url_leaves_out_comes_from_libpqs_environment(migrated: str, mo
         monkeypatch.setenv({"dbname": "PGDATABASE"}.get(name, f"PG{name.upper()}"), str(value))
     with closing(PostgresEventStore("postgresql://")) as store:
         assert store.head() == 0
+
+
+def test_texts_are_utf8_whatever_the_environment_says(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    envelope = replace(an_envelope(), actor=Actor("zoë", ActorKind.HUMAN))
+    with closing(PostgresEventStore(migrated)) as store:
+        store.session(envelope).save(a_preference())
+        (recorded,) = store.read()
+    assert recorded.envelope.actor == envelope.actor
+    with psycopg.connect(migrated, client_encoding="utf8") as db:
+        assert db.execute("SELECT actor_subject FROM stored_events").fetchone() == ("zoë",)
 
 
 def test_the_librarys_functions_that_skip_the_lock_are_refused(migrated: str) -> None:
