@@ -1,4 +1,4 @@
-"""From the beginning of a step's append to its row in the interaction log, with all read models kept by a process of
+"""From when a step's append is due to its row in the interaction log, with all read models kept by a process of
 their own, as in production. PostgreSQL remembers when the row was committed, so that nobody has to look meanwhile; the
 command around the append is measured by append_http. There is no peer: the library's ProjectionRunner does not reach
 these rates."""
@@ -61,13 +61,13 @@ def _timing(store: PostgresEventStore, database: str, rate: int) -> Timing:
 
 
 async def _append_at(store: PostgresEventStore, database: str, rate: int) -> dict[int, float]:
-    """When the append of each position began. Each is begun on time, whether the ones before it are done or not."""
+    """When the append of each position was due. It is begun then, whether the ones before it are done or not."""
     mapper, sent = PlainJsonMapper(), dict[int, float]()
     runs = [await asyncio.to_thread(_started, store) for _ in range(RUNS)]
     locks = [asyncio.Lock() for _ in runs]
 
-    async def append(number: int) -> None:
-        run, began = runs[number % RUNS], time.time()
+    async def append(number: int, began: float) -> None:
+        run = runs[number % RUNS]
         async with locks[number % RUNS]:
             n = run.version
             run.record_step(1, Step(step_id(run.id, "ada", "answer", n), "ada", "answer", n, CALL), datetime.now(UTC))
@@ -76,11 +76,12 @@ async def _append_at(store: PostgresEventStore, database: str, rate: int) -> dic
         sent[position] = began
 
     await asyncio.to_thread(_settled, database, store.head())
-    start = time.perf_counter()
+    start = time.time()
     appends = []
     for number in range(int(rate * SECONDS)):
-        await asyncio.sleep(max(0.0, start + number / rate - time.perf_counter()))
-        appends.append(asyncio.create_task(append(number)))
+        due = start + number / rate
+        await asyncio.sleep(max(0.0, due - time.time()))
+        appends.append(asyncio.create_task(append(number, due)))
     await asyncio.gather(*appends)
     return sent
 
