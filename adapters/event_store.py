@@ -21,7 +21,7 @@ from adapters.aggregates import Aggregates
 from adapters.event_json import PlainJsonMapper, event_from
 from adapters.event_recorder import EnvelopeRecorder, OnAppend, nobody, open_factory
 from adapters.loop_waits import blocking, is_on_loop, wait_for
-from domain.errors import NotFound, VersionConflict
+from domain.errors import DomainError, NotFound, VersionConflict
 from domain.events import Actor, ActorKind, Envelope, Recorded
 from domain.ports import A, Clock, ConcurrentWrite, Written
 
@@ -165,7 +165,8 @@ class PostgresEventStore:
 class PostgresSession:
     """The Session port: loads aggregates and appends what they decide.
 
-    At the end of a `with` block that ended well they go back to the store's memory: nobody may use them any more.
+    At the end of a `with` block that ended well, or with a refusal, what is as it was stored goes back to the store's
+    memory: nobody may use it any more.
     """
 
     def __init__(self, store: PostgresEventStore, envelope: Envelope) -> None:
@@ -179,7 +180,7 @@ class PostgresSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
+        if error is None or isinstance(error, DomainError):  # a defect may have left an event half applied
             for loaded in self._loaded:
                 self._store._aggregates.give_back(loaded)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,7 +20,7 @@ from adapters.event_store import PostgresEventStore
 from commands.bus import CommandBus
 from commands.handlers import handlers
 from commands.workflows import CastBallot, CompleteWorkflow, RecordStep, StartWorkflow, StopWorkflow
-from domain.errors import DomainError
+from domain.errors import DomainError, Invalid
 from domain.ports import ConcurrentWrite
 from domain.ranking import Ballot, Outcome
 from domain.training import TrainingRun
@@ -261,6 +261,9 @@ def test_what_was_changed_and_not_saved_is_forgotten(database: str) -> None:
         store.session(an_envelope()).save(run)
         with store.session(an_envelope()) as session:
             session.get(Workflow, run.id).stop("never said", at=NOW)
+        with suppress(Invalid), store.session(an_envelope()) as session:
+            session.get(Workflow, run.id).stop("refused in the end", at=NOW)
+            raise Invalid("after all")
         with store.session(an_envelope()) as session:
             loser = session.get(Workflow, run.id)
             loser.stop("said too late", at=NOW)

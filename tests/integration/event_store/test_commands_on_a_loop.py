@@ -47,6 +47,17 @@ async def test_many_at_once_each_have_their_effect_and_find_what_they_share_in_m
     assert names(store) == ["agent_roster.revised", *["workflow.requested"] * 201]
 
 
+async def test_a_command_that_is_refused_leaves_in_memory_what_it_did_not_change(
+    store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revise_roster(store, "ada", "ben")
+    await execute(store, REQUEST)
+    with pytest.raises(Invalid, match="dora"):
+        await execute(store, replace(REQUEST, agents=("dora",)))
+    monkeypatch.setattr(store._aggregates, "_load", lambda *_: pytest.fail("was not found in memory"))
+    await execute(store, REQUEST)
+
+
 async def test_what_another_process_wrote_is_seen_by_the_next_command(store: PostgresEventStore, migrated: str) -> None:
     revise_roster(store, "ada", "ben")
     first = await execute(store, REQUEST)
