@@ -61,7 +61,10 @@ class Aggregates:
         their last events are read together, and between that and the decision nobody else's turn comes."""
         if id not in self._cache:
             return None
-        last = wait_for(self._lasts.get(id))
+        try:
+            last = wait_for(self._lasts.get(id))
+        except (InterfaceError, OperationalError):  # who loads it for themselves tries again, and holds up nobody
+            return None
         known = self._cache.take(id)
         if known is None:
             return None
@@ -71,7 +74,6 @@ class Aggregates:
         self._snapshots.offer(known)
         return known
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
     def _last_events(self, ids: Collection[UUID]) -> Mapping[UUID, Last]:
         with self._datastore.get_connection() as connection:
             rows = connection.execute(_LAST, (list(ids),), prepare=True, binary=True).fetchall()

@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 
+from adapters import group_read
 from adapters.group_read import GroupRead
 
 
@@ -27,6 +28,11 @@ class Shelf:
         if 13 in keys:
             raise LookupError("13")
         return {key: 2 * key for key in keys if key >= 0}
+
+
+class Uncopied(Exception):
+    def __init__(self, one: str, another: str) -> None:
+        super().__init__(f"{one} {another}")
 
 
 @pytest.fixture
@@ -70,6 +76,35 @@ async def test_a_task_that_is_cancelled_spoils_it_for_nobody(shelf: Shelf) -> No
     tasks[1].cancel()
     shelf.free.set()
     assert await tasks[2] == 4
+
+
+async def test_a_read_that_hangs_holds_up_nobody_who_asked_after_it_began(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_read, "HANGS_SECONDS", 0.05)
+    dead = Event()
+    shelf.free = dead
+    reads = GroupRead(shelf.read)
+    hanging = asyncio.create_task(reads.get(1))
+    await asyncio.to_thread(shelf.reached.wait, 10)
+    shelf.free = Event()
+    shelf.free.set()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*map(reads.get, [1, 2])) == [2, 4]
+    assert not hanging.done()
+    dead.set()
+    assert await hanging == 2
+
+
+@pytest.mark.parametrize("error", [StopIteration(), Uncopied("one", "two")], ids=repr)
+async def test_whatever_a_read_raises_nobody_waits_for_ever(error: Exception) -> None:
+    def read(keys: Collection[int]) -> Mapping[int, int]:
+        raise error
+
+    reads = GroupRead(read)
+    async with asyncio.timeout(5):
+        told = await asyncio.gather(reads.get(1), reads.get(2), return_exceptions=True)
+    assert all(isinstance(each, BaseException) for each in told)
 
 
 def test_it_outlives_an_event_loop_that_ended_in_the_middle_of_a_read(shelf: Shelf) -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from eventsourcing.persistence import OperationalError
 
 from adapters.event_store import PostgresEventStore
 from adapters.loop_waits import on_loop
@@ -56,6 +57,18 @@ async def test_a_command_that_is_refused_leaves_in_memory_what_it_did_not_change
         await execute(store, replace(REQUEST, agents=("dora",)))
     monkeypatch.setattr(store._aggregates, "_load", lambda *_: pytest.fail("was not found in memory"))
     await execute(store, REQUEST)
+
+
+async def test_an_outage_of_the_read_of_last_events_leaves_each_command_to_load_for_itself(
+    store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: object) -> None:
+        raise OperationalError("gone")
+
+    revise_roster(store, "ada", "ben")
+    await execute(store, REQUEST)
+    monkeypatch.setattr(store._aggregates._lasts, "_read", away)
+    assert len(await asyncio.gather(*(execute(store, REQUEST) for _ in range(8)))) == 8
 
 
 async def test_what_another_process_wrote_is_seen_by_the_next_command(store: PostgresEventStore, migrated: str) -> None:
