@@ -7,6 +7,8 @@ own plain code: where one has to wait, it hands the wait up to the loop, and goe
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
@@ -35,3 +37,11 @@ def wait_for(awaitable: Awaitable[R]) -> R:
 def blocking(function: Callable[[*Given], R], *given: *Given) -> R:
     """`function(*given)`, which blocks: here, or in another thread where this one is a loop's."""
     return await_(to_thread.run_sync(function, *given)) if in_greenlet() else function(*given)
+
+
+def pause(seconds: float) -> None:
+    """Waits for so long, as `time.sleep` does in a thread."""
+    if in_greenlet():
+        await_(asyncio.sleep(seconds))
+    else:
+        time.sleep(seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,9 +17,13 @@ from domain.events import Envelope
 from domain.ports import ConcurrentWrite, Session, Written
 
 Handler = Callable[[Any, Session], Written]
+Pause = Callable[[float], None]
 
-ATTEMPTS = 8
-"""How often a command is decided again when others write to the same aggregate at the same moment."""
+ATTEMPTS = 12
+"""How often a command is decided when others write to the same aggregate at the same moment."""
+FIRST_PAUSE = 0.01
+LONGEST_PAUSE = 1.0
+"""Seconds at most between two attempts. Of those who collide one wins: the others must not come back all at once."""
 
 
 class CommandLog(Protocol):
@@ -34,10 +40,13 @@ class CommandBus:
         handlers: Mapping[type, Handler],
         open_session: Callable[[Envelope], AbstractContextManager[Session]],
         log: CommandLog,
+        pause: Pause = time.sleep,
     ) -> None:
+        """`pause` waits for so many seconds."""
         self._handlers = handlers
         self._open_session = open_session
         self._log = log
+        self._pause = pause
 
     def execute(self, command: object, envelope: Envelope) -> Written:
         """Decides and saves. A command id seen before answers as it did then and changes nothing.
@@ -60,6 +69,8 @@ class CommandBus:
             except ConcurrentWrite:
                 if attempt == ATTEMPTS - 1:
                     raise
+                longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
+                self._pause(random.uniform(0, longest))  # noqa: S311 - a guess at it harms nobody
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _earlier(self, command_id: UUID, fingerprint: bytes | None) -> Written | None:

@@ -17,7 +17,7 @@ from adapters.bell import Bell
 from adapters.event_feed import EventFeed
 from adapters.event_recorder import UNREACHABLE, UTF8
 from adapters.event_store import PostgresEventStore
-from adapters.loop_waits import on_loop
+from adapters.loop_waits import on_loop, pause
 from adapters.pings import ping_after_rest
 from adapters.policy_checkpoints import PolicyCheckpoints
 from adapters.relay import published
@@ -70,7 +70,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
     engine = open_engine(settings.database_url)
     bell = Bell(settings.nats_url)
     store = PostgresEventStore(settings.database_url, on_append=bell.ring)
-    bus = CommandBus(handlers(KINDS, AgentsYaml(), [settings.base_model]), store.session, store)
+    bus = CommandBus(handlers(KINDS, AgentsYaml(), [settings.base_model]), store.session, store, pause)
     files = DatasetFolder(settings.artifacts)
     try:
         yield Core(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.event_store import PostgresEventStore
+from adapters.loop_waits import pause
 from commands.bus import CommandBus
 from commands.handlers import handlers
 from commands.preferences import ProposePreference
@@ -13,7 +14,7 @@ PROPOSE = ProposePreference(a_pair())
 
 
 def a_bus(store: PostgresEventStore) -> CommandBus:
-    return CommandBus(handlers(KINDS, JsonRoster(), BASE_MODELS), store.session, store)
+    return CommandBus(handlers(KINDS, JsonRoster(), BASE_MODELS), store.session, store, pause)
 
 
 def names(store: PostgresEventStore) -> list[str]:

@@ -103,6 +103,13 @@ async def test_a_refusal_and_a_conflict_are_raised_as_in_a_thread(store: Postgre
     assert {each.version for each in written} == {2, 3, 4}
 
 
+async def test_many_who_change_one_aggregate_at_once_all_get_through(store: PostgresEventStore) -> None:
+    preference = (await execute(store, PROPOSE)).id
+    commands = [AnnotatePreference(preference, Verdict.ACCEPTED, f"{n}") for n in range(50)]
+    written = await asyncio.gather(*(execute(store, command) for command in commands))
+    assert {each.version for each in written} == set(range(2, 52))
+
+
 async def test_a_repeat_has_one_effect_and_one_answer(store: PostgresEventStore) -> None:
     envelope = an_envelope(uuid4(), b"body")
     first, *repeats = await asyncio.gather(*(execute(store, PROPOSE, envelope) for _ in range(8)))

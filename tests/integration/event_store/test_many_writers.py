@@ -13,9 +13,12 @@ import pytest
 from adapters.event_json import PlainJsonMapper
 from adapters.event_recorder import POOL
 from adapters.event_store import PostgresEventStore
+from commands.preferences import AnnotatePreference
 from domain.ports import ConcurrentWrite
+from domain.preference import Verdict
 from tests.builders import a_preference
 from tests.fakes import an_envelope
+from tests.integration.event_store.buses import PROPOSE, a_bus
 
 WAITS_FOR_THE_LOCK = "SELECT 1 FROM pg_locks WHERE relation = 'stored_events'::regclass AND NOT granted"
 
@@ -69,6 +72,17 @@ def test_two_processes_that_write_at_once_wait_for_each_other_but_never_for_ever
     with psycopg.connect(migrated) as connection:
         deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         assert connection.execute(deadlocks).fetchone() == (0,)
+
+
+def test_many_threads_that_change_one_aggregate_at_once_all_get_through(store: PostgresEventStore) -> None:
+    bus = a_bus(store)
+    preference = bus.execute(PROPOSE, an_envelope()).id
+
+    def annotate(n: int) -> int:
+        return bus.execute(AnnotatePreference(preference, Verdict.ACCEPTED, f"{n}"), an_envelope()).version
+
+    with ThreadPoolExecutor(50) as threads:
+        assert set(threads.map(annotate, range(50))) == set(range(2, 52))
 
 
 def test_a_writer_that_hung_in_its_transaction_does_it_again(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from commands.bus import ATTEMPTS, CommandBus
+from commands.bus import ATTEMPTS, LONGEST_PAUSE, CommandBus
 from commands.preferences import AnnotatePreference, ProposePreference, RevisePreference
 from domain.errors import AlreadyDone, CommandReused, NotFound
 from domain.ports import ConcurrentWrite, Session, Written
@@ -44,13 +44,15 @@ def store() -> MemoryEventStore:
 
 def test_a_command_is_decided_again_when_others_were_faster(store: MemoryEventStore) -> None:
     contest = Contest()
-    bus = CommandBus({Contended: contest}, store.session, store)
+    pauses: list[float] = []
+    bus = CommandBus({Contended: contest}, store.session, store, pauses.append)
     assert bus.execute(Contended(losses=ATTEMPTS - 1), an_envelope()).version == 1
-    assert contest.tries == ATTEMPTS
+    assert contest.tries == len(pauses) + 1 == ATTEMPTS
+    assert 0 <= min(pauses) <= max(pauses) <= LONGEST_PAUSE
 
 
 def test_contention_beyond_reason_is_told(store: MemoryEventStore) -> None:
-    bus = CommandBus({Contended: Contest()}, store.session, store)
+    bus = CommandBus({Contended: Contest()}, store.session, store, lambda _: None)
     with pytest.raises(ConcurrentWrite):
         bus.execute(Contended(losses=ATTEMPTS), an_envelope())
 
