@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from uuid import uuid4
 
 from adapters.embedded.nats_server import EmbeddedNats
@@ -111,6 +112,7 @@ def set_stage(servers: Servers, seed: int, company: Company) -> Iterator[Stage]:
     nats_folder = servers.folder / "nats" / folder.name
     with ExitStack() as stack:
         url = stack.enter_context(servers.database(folder.name.replace("-", "_")))
+        stack.callback(rmtree, nats_folder)  # or the disk that all seeds share is full one day
         nats = stack.enter_context(EmbeddedNats(nats_folder, folder / "nats.log"))
         witness = stack.enter_context(Witness(url, nats.url))
         stage = Stage(servers, folder, nats, url, random.Random(seed), witness)
