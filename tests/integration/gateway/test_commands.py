@@ -10,9 +10,14 @@ from uuid import UUID, uuid4
 import pytest
 from starlette.types import Message
 
+from adapters.loop_waits import is_on_loop
+from commands.preferences import ProposePreference
+from commands.roster import ReviseRoster
 from domain.access import Role
+from domain.ports import Written
 from gateway import requests
 from tests import story
+from tests.builders import an_id
 from tests.integration.gateway.conftest import AGENTS, PAIR, Gateway, put_agents
 
 TASK = {"turns": ["Why is the sky blue?", "And at night?"], "ref": "sky-1"}
@@ -262,3 +267,20 @@ async def test_a_mistake_in_agents_yaml_is_told_with_its_line(gateway: Gateway) 
         assert (await admin.put("/v1/agents", content=b"agents: \xff")).status_code == 422
         assert (await admin.put("/v1/agents", content=b"agents: \x00")).status_code == 422
     assert gateway.core.store.head() == 0
+
+
+async def test_a_command_runs_on_the_loop_and_one_that_takes_long_to_decide_in_a_thread(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[bool] = []
+
+    def handled(_command: object, _session: object) -> Written:
+        where.append(is_on_loop())
+        return Written(an_id("anything"), 1, 1)
+
+    monkeypatch.setitem(gateway.core.bus._handlers, ProposePreference, handled)
+    monkeypatch.setitem(gateway.core.bus._handlers, ReviseRoster, handled)
+    async with gateway.client() as client:
+        await client.post("/v1/preferences", json=PAIR)
+        await put_agents(client)
+    assert where == [True, False]
