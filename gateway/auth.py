@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.access import Caller, Role
 from gateway.docs import STRANGER
-from gateway.errors import HINTS, OUTAGES, Forbidden, Unauthorized, database_unavailable, domain_error
+from gateway.errors import HINTS, Forbidden, Unauthorized, database_unavailable, domain_error
+from projections.failures import OUTAGES
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
 """All that answers without a token."""

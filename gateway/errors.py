@@ -7,35 +7,22 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import psycopg
-from eventsourcing import persistence
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from loguru import logger
 from pydantic import BaseModel, Field
-from sqlalchemy import exc as sqlalchemy
 from starlette.exceptions import HTTPException
 
 from domain.errors import DomainError
 from domain.ports import ConcurrentWrite
 from gateway.faults import Fault, fault
+from projections.failures import OUTAGES
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
 TOO_LARGE = "content-too-large"
 """RFC 9110's name for 413; Python's differs from version to version."""
-
-OUTAGES: tuple[type[Exception], ...] = (
-    persistence.OperationalError,
-    persistence.InterfaceError,
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    sqlalchemy.OperationalError,
-    sqlalchemy.InterfaceError,
-    sqlalchemy.TimeoutError,
-)
-"""How the libraries say that the database is restarting, gone, or out of connections."""
 
 HINTS = {
     401: "send `Authorization: Bearer <token>`; `caravan tokens create NAME --role ROLE` makes one",

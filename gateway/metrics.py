@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, func, select
 
 from domain.ports import SealStanding, Standing
 from domain.training import TrainingState
-from gateway.errors import OUTAGES
 from projections import training_runs, workflow_runs
+from projections.failures import OUTAGES
 from projections.status import status
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -14,10 +14,10 @@ from adapters.sealing.anchors import AnchorFile, Anchoring, AnchorWebhook, Place
 from adapters.sealing.sealer import Sealer
 from adapters.stopping import pause
 from gateway.bootstrap import Core
-from gateway.errors import OUTAGES
 from gateway.running import stopped_by_signals, together
 from gateway.settings import Settings
 from projections import ALL
+from projections.failures import OUTAGES
 from projections.follower import Follower
 from projections.projector import Projector
 

@@ -17,8 +17,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from gateway.auth import Doorkeeper
-from gateway.errors import OUTAGES
 from gateway.tail import Frame, Heartbeat, Tail, TooSlow, Wanted
+from projections.failures import OUTAGES
 
 PROTOCOL = "caravan.v1"
 """The subprotocol that a browser offers beside its token."""

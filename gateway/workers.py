@@ -25,8 +25,8 @@ from commands.policies.runner import Policy, PolicyRunner
 from commands.policies.sweep import Sweep
 from domain.events import Actor, ActorKind
 from gateway.bootstrap import Core
-from gateway.errors import OUTAGES
 from gateway.running import Job, stopped_by_signals, together
+from projections.failures import OUTAGES
 from projections.lookups import PromotedAdapters, RosterRevisions, UnattendedWork
 
 

@@ -20,9 +20,9 @@ from adapters.embedded import record
 from domain.errors import Invalid
 from gateway.bootstrap import open_engine
 from gateway.cli.output import NOT_MIGRATED, AsJson, console, plain_errors, sentences, show
-from gateway.errors import OUTAGES
 from gateway.settings import Settings
 from gateway.stack import listeners, without_password
+from projections.failures import OUTAGES
 
 app = typer.Typer()
 

@@ -18,7 +18,7 @@ from sqlalchemy import exc as sqlalchemy
 from adapters.embedded.errors import EmbeddedError
 from domain.errors import DomainError
 from gateway.cli.client import ApiError
-from gateway.errors import OUTAGES
+from projections.failures import OUTAGES
 
 console = Console()
 tables = console if console.is_terminal else Console(width=1_000)  # a pipe's reader wants whole lines

@@ -26,7 +26,7 @@ from domain.errors import DomainError
 from domain.events import Envelope
 from domain.ports import ConcurrentWrite
 from domain.preference import Verdict
-from gateway.errors import OUTAGES
+from projections.failures import OUTAGES
 from tests.fakes import SOMEBODY
 from tests.faults.clients import HANDLERS, a_pair
 from tests.faults.victims import be_impatient

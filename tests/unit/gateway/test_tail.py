@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway import tail as tails
-from gateway.errors import OUTAGES
 from gateway.tail import Frame, Heartbeat, Tail, TailStopped, TooSlow, Wanted
+from projections.failures import OUTAGES
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
