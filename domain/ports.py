@@ -37,7 +37,10 @@ class ConcurrentWrite(Exception):
 
 
 class Session(Protocol):
-    """One command's work on the event store: everything that it saves carries its envelope."""
+    """One command's work on the event store: everything that it saves carries its envelope.
+
+    It saves once, and last: by then others may have what was loaded, which must not be used any more.
+    """
 
     @property
     def envelope(self) -> Envelope: ...
