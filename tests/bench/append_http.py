@@ -1,6 +1,6 @@
 """A command over HTTP: asking for a run, against a bare route behind the same middleware, and against the same command
-on the library's recorder. Each app is served by a process and on a database of its own; this process is the client.
-Nobody listens to what is appended: there are no projectors, and no NATS."""
+on the library's recorder. Each app is served by a process and on a database of its own, and logs as in production;
+this process is the client. Nobody listens to what is appended: there are no projectors, and no NATS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ import uvicorn
 from anyio import to_thread
 from eventsourcing.persistence import EventStore, InfrastructureFactory
 from fastapi import FastAPI
-from loguru import logger
 
 from adapters import schema
 from adapters.agents_yaml import AgentsYaml
@@ -36,6 +35,7 @@ from domain.events import ActorKind
 from gateway.app import create_app
 from gateway.auth import needs
 from gateway.bootstrap import Core, open_core
+from gateway.logging import configure_logging
 from gateway.routes.workflows import WorkflowRequest
 from gateway.running import collect_rarely
 from gateway.settings import Settings
@@ -125,10 +125,10 @@ def _served(database: str, library: str | None = None) -> Iterator[Served]:
 
 
 def _serve(database: str, library: str | None, ready: Connection) -> None:
-    logger.remove()
     collect_rarely()
     schema.upgrade(database)
     with TemporaryDirectory() as home, open_core(_settings(database, Path(home))) as opened:
+        configure_logging("INFO", "bench", Path(home) / "bench.log")
         core = _on_the_library(opened, library) if library else opened
         core.bus.execute(ReviseRoster(ROSTER.read_text()), envelope())
         app = create_app(core)
