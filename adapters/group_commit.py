@@ -28,7 +28,8 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 MOST_WAITING = 10_000
-"""Saves. Who comes then waits for room."""
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+"""Saves, and what they hold. Who comes then waits for room."""
 ROOM_SECONDS = 5.0
 MOST_TOGETHER = 1_000
 MOST_BYTES = 1024 * 1024
@@ -36,14 +37,16 @@ LARGE = MOST_BYTES // 4
 """Bytes of one save."""
 CLOSE_SECONDS = 8.0
 GATHER_SECONDS = 0.0005
-ROOM_POLL_SECONDS = 0.005
+FIRST_LOOK_SECONDS = 0.005
+LONGEST_LOOK_SECONDS = 0.25
+"""A task looks for room after the first, and then half as often each time, up to the second: many may be waiting."""
 
 
 class QueueFull(OperationalError):
     """More is written than the database takes."""
 
-    def __init__(self) -> None:
-        super().__init__(f"{MOST_WAITING} saves wait for the database already: try again in a moment")
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} saves wait for the database already: try again in a moment")
 
 
 class Closed(OperationalError):
@@ -72,6 +75,7 @@ class GroupCommit(Generic[S, R]):
         self._size = size
         self._small: deque[_Waiting[S, R]] = deque()
         self._large: deque[_Waiting[S, R]] = deque()
+        self._bytes = 0  # of all that wait
         self._lock = Lock()
         self._work = Condition(self._lock)
         self._room = Condition(self._lock)
@@ -86,7 +90,7 @@ class GroupCommit(Generic[S, R]):
         waiting = _Waiting(save, self._size(save), future)
         with self._lock:
             if not self._room.wait_for(self._has_room, ROOM_SECONDS):
-                raise QueueFull
+                raise QueueFull(self.waiting)
             self._put(waiting)
         return future.result()
 
@@ -117,10 +121,12 @@ class GroupCommit(Generic[S, R]):
 
     async def _offer_again(self, waiting: _Waiting[S, R]) -> None:
         deadline = time.monotonic() + ROOM_SECONDS
+        pause = FIRST_LOOK_SECONDS
         while not self._offer(waiting):
             if time.monotonic() > deadline:
-                raise QueueFull
-            await asyncio.sleep(ROOM_POLL_SECONDS)
+                raise QueueFull(self.waiting)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_LOOK_SECONDS)
 
     def _offer(self, waiting: _Waiting[S, R]) -> bool:
         with self._lock:
@@ -129,7 +135,7 @@ class GroupCommit(Generic[S, R]):
             return room
 
     def _has_room(self) -> bool:
-        return self._closed or self.waiting < MOST_WAITING
+        return self._closed or (self.waiting < MOST_WAITING and self._bytes < MOST_WAITING_BYTES)
 
     def _put(self, waiting: _Waiting[S, R]) -> None:
         if self._closed:
@@ -139,6 +145,7 @@ class GroupCommit(Generic[S, R]):
             thread.start()
             self._thread = thread
         (self._large if waiting.bytes > LARGE else self._small).append(waiting)
+        self._bytes += waiting.bytes
         if len(self._small) >= self._awaited or self._large:
             self._work.notify()
 
@@ -164,7 +171,8 @@ class GroupCommit(Generic[S, R]):
                 self._work.wait_for(lambda: len(self._small) >= expected or self._closed, GATHER_SECONDS)
                 self._awaited = 1
             group = self._take()
-            self._room.notify(len(group))
+            self._bytes -= sum(waiting.bytes for waiting in group)
+            self._room.notify_all()
         return group
 
     def _give_up(self) -> list[_Waiting[S, R]]:
@@ -173,6 +181,7 @@ class GroupCommit(Generic[S, R]):
             waiting = [*self._small, *self._large]
             self._small.clear()
             self._large.clear()
+            self._bytes = 0
             self._room.notify_all()
         return waiting
 

@@ -148,6 +148,23 @@ def test_who_finds_the_queue_full_waits_for_room_and_then_is_told(
     assert [future.result() for future in [*futures, late]] == [0, 2, 4, 8]
 
 
+def test_a_queue_that_holds_too_many_bytes_is_full_too(
+    disk: Disk, writer: GroupCommit[int, int], threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MOST_WAITING_BYTES", 2 * LARGE)
+    monkeypatch.setattr(group_commit, "ROOM_SECONDS", 0.05)
+    futures = while_busy(disk, writer, threads, LARGE + 1, LARGE + 2)
+    with pytest.raises(QueueFull, match="2 saves"):
+        writer.save(3)
+    with pytest.raises(QueueFull):
+        asyncio.run(writer.save_async(3))
+    monkeypatch.setattr(group_commit, "ROOM_SECONDS", 5)
+    late = [threads.submit(writer.save, save) for save in (4, 5)]
+    disk.free.set()
+    assert [future.result(2) for future in [*futures, *late]] == [0, 2 * LARGE + 2, 2 * LARGE + 4, 8, 10]
+    assert writer._bytes == 0
+
+
 def test_the_tasks_of_an_event_loop_are_told_like_threads(disk: Disk, writer: GroupCommit[int, int]) -> None:
     async def save_all() -> list[int | BaseException]:
         return await asyncio.gather(*map(writer.save_async, [1, -2, 3]), return_exceptions=True)
