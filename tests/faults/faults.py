@@ -252,7 +252,7 @@ def _spring(victim: Victim, trap: Trap) -> None:
         victim.proxy.disarm()
 
 
-def _wait_for(condition: Callable[[], T]) -> T:
+def _wait_for(condition: Callable[[], T | None]) -> T:
     """Returns it, once it is true. Raises Missed."""
     deadline = time.monotonic() + TRAP_SECONDS
     while not (met := condition()):
@@ -270,6 +270,11 @@ def _held(stage: Stage, lock: str, kind: str) -> Iterator[Victim]:
         " WHERE application_name LIKE %s || '%%' AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     )
     with psycopg.connect(stage.database_url, row_factory=scalar_row) as holder:
+
+        def look() -> str | None:
+            holder.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees for ever who was there at first
+            return holder.execute(waiting, (kind,)).fetchone()
+
         holder.execute(f"{lock} IN EXCLUSIVE MODE")
-        name = _wait_for(lambda: holder.execute(waiting, (kind,)).fetchone())
+        name = _wait_for(look)
         yield stage.victims[name]
