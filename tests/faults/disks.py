@@ -21,10 +21,12 @@ class SmallDisk:
 
     def fill(self) -> None:
         """Nothing more can be written."""
-        with self._ballast.open("ab") as ballast, suppress(OSError):  # others take the last of it at the same moment
+        with (
+            self._ballast.open("ab", buffering=0) as ballast,
+            suppress(OSError),
+        ):  # others take the last of it at the same moment
             while free := os.statvfs(self.folder).f_bavail * os.statvfs(self.folder).f_bsize:
                 ballast.write(bytes(min(free, MEBIBYTE)))
-                ballast.flush()
 
     def make_room(self) -> None:
         """As it was before."""
