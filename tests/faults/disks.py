@@ -20,11 +20,8 @@ class SmallDisk:
         self.folder = folder
 
     def fill(self) -> None:
-        """Nothing more can be written."""
-        with (
-            self._ballast.open("ab", buffering=0) as ballast,
-            suppress(OSError),
-        ):  # others take the last of it at the same moment
+        """Nothing more can be written; somebody else may take the last of it at the same moment."""
+        with self._ballast.open("ab", buffering=0) as ballast, suppress(OSError):
             while free := os.statvfs(self.folder).f_bavail * os.statvfs(self.folder).f_bsize:
                 ballast.write(bytes(min(free, MEBIBYTE)))
 
