@@ -49,7 +49,7 @@ class Aggregates:
     def load(self, kind: type[BaseAggregate[UUID]], id: UUID) -> Loaded | None:
         """As it is stored now. It is the caller's alone; None where there are no events of that id.
 
-        Like the library's recorder it tries again after an outage. Raises UnknownEvent or ValidationError.
+        Like the library's recorder it tries again after an outage. Raises UnknownEvent or ValueError.
         """
         loaded = self._unchanged(id) if is_on_loop() else None
         if loaded is None:

@@ -13,7 +13,6 @@ from eventsourcing.domain import BaseAggregate, DomainEventProtocol
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from psycopg import sql
 from psycopg.rows import DictRow
-from pydantic_core import from_json
 from uuid_utils.compat import uuid7
 
 from adapters.aggregate_cache import Loaded
@@ -109,7 +108,7 @@ class PostgresEventStore:
             return connection.execute(query.format(_COLUMNS), (aggregate, upto, list(topics))).fetchall()
 
     def decode(self, row: Mapping[str, Any]) -> Recorded:
-        """The event in such a row. Raises UnknownEvent or ValidationError."""
+        """The event in such a row. Raises UnknownEvent or ValueError."""
         return recorded(row)
 
     def history(self, id: UUID) -> Sequence[Recorded]:
@@ -261,6 +260,6 @@ def _actor(subject: str, kind: str) -> Actor:
 
 
 def recorded(row: Mapping[str, Any]) -> Recorded:
-    """The event in a row of `stored_events`. Raises UnknownEvent or ValidationError."""
-    event = event_from(row["topic"], from_json(row["state"]), row["originator_id"], row["originator_version"])
+    """The event in a row of `stored_events`. Raises UnknownEvent or ValueError."""
+    event = event_from(row["topic"], row["state"], row["originator_id"], row["originator_version"])
     return Recorded(row["notification_id"], event, envelope_of(row), row["recorded_at"])

@@ -203,7 +203,7 @@ FAULTS: dict[str, Fault] = {
     "whoever writes is killed with the lock": killed_while_it_waits(WHOEVER, WITH_THE_LOCK),
     "a writer is killed after its append": killed_at("writer-1", APPENDED),
     "a writer's connection is cut at its append": cut_at("writer-1", APPENDED),
-    "a writer hangs with the lock": hangs_at("writer", BETWEEN_SAVES),
+    "a writer hangs with the lock": hangs_at("writer-1", BETWEEN_SAVES),
     "projectors are killed": killed("projectors"),
     "projectors are killed before their checkpoint": killed_while_it_waits("projectors", "LOCK TABLE checkpoints"),
     "projectors are killed after their checkpoint": killed_at("projectors", CHECKPOINT),

@@ -14,6 +14,7 @@ from eventsourcing.domain import AggregateEvent
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from pydantic_core import to_json
 
 from adapters.event_json import PlainJsonMapper, UnknownEvent, event_from, payload
 from domain.catalogue import EVENT_TYPES
@@ -118,15 +119,13 @@ class TestReading:
         )
     )
     def test_whatever_the_first_version_held_is_read_as_the_third(self, sent: Sent):
-        stored = payload(sent)
-        event = event_from(Sent.TOPIC, stored, ID, 1)
+        event = event_from(Sent.TOPIC, to_json(payload(sent)), ID, 1)
         assert isinstance(event, Sent3)
         assert (event.to.name, event.kilograms, event.note) == (sent.to, sent.grams / 1000, sent.note)
         Draft202012Validator(schema_of(Sent3)).validate(payload(event))
-        assert stored == payload(sent), "what was stored is left as it was"
 
     def test_the_second_version_goes_through_the_last_step_alone(self):
-        event = event_from(Sent.TOPIC, payload(SECOND) | {"class_version": 2}, ID, 1)
+        event = event_from(Sent.TOPIC, to_json(payload(SECOND) | {"class_version": 2}), ID, 1)
         assert payload(event) == payload(THIRD) | {"speed": "normal"}
 
     def test_the_newest_version_is_written_with_its_number_and_comes_back_as_it_was(self):
@@ -138,7 +137,7 @@ class TestReading:
     @pytest.mark.parametrize("version", [4, 0, -1, "3", None])
     def test_a_version_that_is_not_ours_to_read_is_refused_and_not_guessed_at(self, version: object):
         with pytest.raises(UnknownEvent, match=r"parcel\.sent.*up to version 3.*newer Caravan"):
-            event_from(Sent.TOPIC, payload(THIRD) | {"class_version": version}, ID, 1)
+            event_from(Sent.TOPIC, to_json(payload(THIRD) | {"class_version": version}), ID, 1)
 
 
 class TestTheCheck:

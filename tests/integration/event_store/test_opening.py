@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from eventsourcing.persistence import OperationalError
 from eventsourcing.postgres import PostgresDatastore
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.event_recorder import EnvelopeRecorder, UnsafePositions
 from adapters.event_store import PostgresEventStore, utc_now
@@ -29,6 +29,28 @@ def test_what_the_url_leaves_out_comes_from_libpqs_environment(migrated: str, mo
         monkeypatch.setenv({"dbname": "PGDATABASE"}.get(name, f"PG{name.upper()}"), str(value))
     with closing(PostgresEventStore("postgresql://")) as store:
         assert store.head() == 0
+
+
+@pytest.mark.parametrize("where", ["url", "environment"])
+def test_options_are_heeded_beside_our_own(migrated: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    options, url = "-c work_mem=5MB", migrated
+    if where == "url":
+        url = make_conninfo(migrated, options=options)
+    else:
+        monkeypatch.setenv("PGOPTIONS", options)
+    with closing(PostgresEventStore(url)) as store, store.recorder.datastore.get_connection() as connection:
+        assert connection.execute("SHOW work_mem").fetchone() == {"work_mem": "5MB"}
+
+
+def test_a_page_of_the_log_is_never_sorted_whatever_is_known_of_it(store: PostgresEventStore) -> None:
+    page = (
+        "EXPLAIN SELECT * FROM stored_events WHERE notification_id > 0 AND notification_id <= 1000 AND topic = ANY(%s)"
+        " ORDER BY notification_id LIMIT 100"
+    )
+    with store.recorder.datastore.get_connection() as connection:
+        plan = connection.execute(page, (["workflow.step_recorded"],)).fetchall()
+    assert "Sort" not in str(plan)
+    assert "stored_events_notification_id_idx" in str(plan)
 
 
 def test_texts_are_utf8_whatever_the_environment_says(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
