@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import field, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 from eventsourcing.domain import AggregateEvent, CanInitAggregate
 from eventsourcing.persistence import StoredEvent
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from adapters.event_json import PlainJsonMapper
-from domain.catalogue import EVENT_TYPES
+from domain.catalogue import EVENT_TYPES, aggregate_topic
 from domain.model_call import Usage
 from tests.builders import NOW, a_started_workflow, a_step, a_workflow
+
+st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 
 
 def a_recorded_step(**changes: Any) -> AggregateEvent:
@@ -47,6 +54,16 @@ def test_what_could_not_be_read_or_kept_is_refused(changes: dict[str, Any]) -> N
 )
 def test_every_other_text_comes_back_as_it_was(output: str) -> None:
     mapper, event = PlainJsonMapper(), a_recorded_step(output=output)
+    assert mapper.to_domain_event(mapper.to_stored_event(event)) == event
+
+
+@pytest.mark.parametrize("topic", EVENT_TYPES)
+@given(data=st.data())
+@settings(deadline=None, max_examples=50)
+def test_whatever_an_event_holds_comes_back_as_it_was(topic: str, data: st.DataObject) -> None:
+    mapper, kind = PlainJsonMapper(), EVENT_TYPES[topic]
+    known = {"originator_topic": st.just(aggregate_topic(topic))} if issubclass(kind, CanInitAggregate) else {}
+    event = data.draw(st.builds(kind, **known))
     assert mapper.to_domain_event(mapper.to_stored_event(event)) == event
 
 
