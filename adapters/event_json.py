@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import Any, cast, get_type_hints
+from typing import Any, NotRequired, TypedDict, cast, get_type_hints
 from uuid import UUID
 
 import msgspec
 from eventsourcing.domain import AggregateEvent, CanInitAggregate, DomainEventProtocol
 from eventsourcing.persistence import Mapper, StoredEvent
-from msgspec.structs import asdict
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
@@ -24,7 +23,7 @@ from domain.events import topic_of
 IDENTITY = {"originator_id", "originator_version", "originator_topic"}
 """What the store keeps in columns of its own, or the topic says already."""
 _NUMBERED = b'"class_version"'
-"""In the data of an event that says its version; within a text, its quotes would be escaped."""
+"""In the data of an event that says its version, as we write it; within a text, its quotes are escaped."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """As JSON writes it; a backslash before `u0000` that is itself text is written twice."""
 
@@ -43,34 +42,26 @@ def _writer(event_type: type[AggregateEvent]) -> TypeAdapter[AggregateEvent]:
 @dataclass(frozen=True, slots=True)
 class _Form:
     """How one type's events are read: looked up once, as every event passes here. `newest` is the version that needs no
-    upcaster, `given` is what the topic says already, and `data` all the rest but the identity."""
+    upcaster, `given` is what the topic says already, and `decoder` reads all the rest but the identity."""
 
-    event_type: type[AggregateEvent]
     newest: int
     given: Mapping[str, Any]
-    data: msgspec.json.Decoder[msgspec.Struct]
+    decoder: msgspec.json.Decoder[dict[str, Any]]
 
 
 @cache
 def _form(event_type: type[AggregateEvent]) -> _Form:
     created = issubclass(event_type, CanInitAggregate)
     given = {"originator_topic": aggregate_topic(topic_of(event_type))} if created else {}
-    return _Form(event_type, schema_version(event_type), given, msgspec.json.Decoder(_data(event_type)))
+    return _Form(schema_version(event_type), given, msgspec.json.Decoder(_data_type(event_type)))
 
 
-def _data(event_type: type[AggregateEvent]) -> type[msgspec.Struct]:
-    """The event's fields but for its identity, with their types and defaults."""
-    types = get_type_hints(event_type)
-    own = [each for each in fields(event_type) if each.name not in IDENTITY]
-    return msgspec.defstruct(
-        event_type.__name__, [(each.name, types[each.name], _default(each)) for each in own], kw_only=True
-    )
-
-
-def _default(field: Field[Any]) -> Any:
-    if field.default_factory is not MISSING:
-        return msgspec.field(default_factory=field.default_factory)
-    return msgspec.NODEFAULT if field.default is MISSING else field.default
+def _data_type(event_type: type[AggregateEvent]) -> Any:
+    """A TypedDict of the event's fields but for its identity. What has a default may be missing."""
+    types = get_type_hints(event_type, include_extras=True)
+    needed = {each.name: each.default is MISSING and each.default_factory is MISSING for each in fields(event_type)}
+    own = {name: types[name] if needed[name] else NotRequired[types[name]] for name in needed.keys() - IDENTITY}
+    return TypedDict(event_type.__name__, own)  # type: ignore[operator]  # mypy knows none that is made at run time
 
 
 def payload(event: AggregateEvent) -> dict[str, Any]:
@@ -90,14 +81,15 @@ def event_from(topic: str, state: bytes, originator_id: UUID, originator_version
     form = _form(event_type)
     try:
         if form.newest > 1 or _NUMBERED in state:
-            data = msgspec.convert(_newest_form(event_type, form.newest, from_json(state)), form.data.type)
+            stored = from_json(state, allow_inf_nan=False)
+            data = msgspec.convert(_newest_form(event_type, form.newest, stored), form.decoder.type)
         else:  # as nearly always: straight from the bytes
-            data = form.data.decode(state)
-    except msgspec.MsgspecError as error:
+            data = form.decoder.decode(state)
+    except UnknownEvent:
+        raise
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"this is no {topic}: {error}") from error
-    return form.event_type(
-        originator_id=originator_id, originator_version=originator_version, **form.given, **asdict(data)
-    )
+    return event_type(originator_id=originator_id, originator_version=originator_version, **form.given, **data)
 
 
 def _newest_form(event_type: type[AggregateEvent], newest: int, data: dict[str, Any]) -> dict[str, Any]:

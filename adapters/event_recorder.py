@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from itertools import islice
-from os import environ
 from typing import Any, cast
 
 import psycopg
@@ -54,9 +53,6 @@ UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_in
 """libpq's own settings: a server that is gone without a word is given up after some 10 s (the first is in ms)."""
 UTF8 = {"client_encoding": "utf8"}
 """What texts in binary form are written in, whatever the environment or the database says."""
-BY_INDEX = "-c enable_sort=off"
-"""The log is read in the order of an index, a page at a time. Without statistics, as after a restore, PostgreSQL would
-rather sort all that is left of it for each page, which takes quadratic time."""
 ADDRESS = ("POSTGRES_DBNAME", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD")
 """What the library insists on being told."""
 APPEND = "CALL append_events(%s, %s, NULL)"
@@ -223,7 +219,18 @@ def open_factory(database_url: str) -> EnvelopeFactory:
         }
     )
     factory = cast(EnvelopeFactory, constructed)
-    conninfo["options"] = f"{BY_INDEX} {conninfo.get('options', environ.get('PGOPTIONS', ''))}"
     factory.datastore.pool.kwargs = {"row_factory": dict_row, **UNREACHABLE, **conninfo, **UTF8}
     factory.datastore.pool._check = check_after_rest()  # the library knows only always (POSTGRES_PRE_PING) and never
+    factory.datastore.pool._configure = _reading_by_index(factory.datastore.after_connect_func())
     return factory
+
+
+def _reading_by_index(configure: Callable[[Connection[Any]], None]) -> Callable[[Connection[Any]], None]:
+    """The log is read in the order of an index, a page at a time. Without statistics, as after a restore, PostgreSQL
+    would rather sort all that is left of it for each page, which takes quadratic time."""
+
+    def configured(connection: Connection[Any]) -> None:
+        configure(connection)
+        connection.execute("SET enable_sort = off")
+
+    return configured

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self, cast
 from uuid import UUID
@@ -126,12 +127,13 @@ class PostgresEventStore:
             "SELECT originator_id, originator_version, notification_id, fingerprint, command_index FROM stored_events"
             " WHERE command_id = %(id)s UNION ALL"
             " SELECT aggregate_id, version, position, fingerprint, 0 FROM command_outcomes"
-            " WHERE command_id = %(id)s ORDER BY command_index"
+            " WHERE command_id = %(id)s"
         )
         with self.recorder.datastore.get_connection() as connection:
             rows = connection.execute(query, {"id": command_id}).fetchall()
         if not rows:
             return None
+        rows.sort(key=itemgetter("command_index"))
         first = rows[0]["originator_id"]
         version = max(row["originator_version"] for row in rows if row["originator_id"] == first)
         return Written(first, version, rows[-1]["notification_id"]), rows[0]["fingerprint"]

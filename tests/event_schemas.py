@@ -17,8 +17,8 @@ SETS = frozenset({"enum", "required"})
 
 
 def schema_of(event_type: type[AggregateEvent]) -> Json:
-    """What the codec of these events reads. Names of Python classes, their docstrings and the order of fields are left
-    out: they may change, and every stored event is still read."""
+    """What the data of these events may be, as the codec that writes them says. Names of Python classes, their
+    docstrings and the order of fields are left out: they may change, and every stored event is still read."""
     schema = TypeAdapter(event_type).json_schema()
     plain: Json = _plain(schema, schema.get("$defs", {}))
     return plain | {

@@ -25,10 +25,12 @@ class Loop:
         first = self.run("Name a colour.", "And another?")
         self.run("Name a fish.")
         self._stop_a_run()
+        self._have_a_run_fail()
         self._give_opinions(first)
         dataset = self.build_dataset()
         self.build_dataset({"filter": {"annotated_only": True}})
         self._cancel_a_training(dataset)
+        self._have_a_training_fail(dataset)
         adapter = self.train(dataset)["adapter_name"]
         self.post(f"/v1/adapters/{adapter}/promote", {"reason": "better than nothing"})
         self._edit_the_agents()
@@ -68,6 +70,16 @@ class Loop:
 
     def _completed(self, path: str, body: Json) -> Json:
         """What that command asks for, once it is done."""
+        found = self._ended(path, body)
+        assert found["state"] in ("completed", "built"), found
+        return found
+
+    def _failed(self, path: str, body: Json) -> None:
+        found = self._ended(path, body)
+        assert found["state"] == "failed", found
+
+    def _ended(self, path: str, body: Json) -> Json:
+        """The same, whatever became of it."""
         id = self.post(path, body)["id"]
 
         def look() -> Json | None:
@@ -75,13 +87,15 @@ class Loop:
             found: Json = answer.json()
             return found if answer.is_success and found["state"] not in ("requested", "running") else None
 
-        found = eventually(look)
-        assert found["state"] in ("completed", "built"), found
-        return found
+        ended: Json = eventually(look)
+        return ended
 
     def _stop_a_run(self) -> None:
         run = self.post("/v1/workflows", {"task": {"turns": ["Count to a million."] * 20}, "max_tokens": 100})
         self.post(f"/v1/workflows/{run['id']}/stop", {"reason": "takes too long"})
+
+    def _have_a_run_fail(self) -> None:
+        self._failed("/v1/workflows", {"task": {"turns": ["More than fits into the model's context. " * 20_000]}})
 
     def _give_opinions(self, run: Json) -> None:
         pairs = [f"/v1/preferences/{pair['preference_id']}" for pair in self.waiting_pairs(run, at_least=5)]
@@ -96,6 +110,11 @@ class Loop:
     def _cancel_a_training(self, dataset: Json) -> None:
         run = self.post("/v1/training-runs", _training(dataset))
         self.post(f"/v1/training-runs/{run['id']}/cancel", {"reason": "with other pairs, perhaps"})
+
+    def _have_a_training_fail(self, dataset: Json) -> None:
+        training = _training(dataset)
+        no_room = {"max_length": 16}
+        self._failed("/v1/training-runs", training | {"config": training["config"] | no_room})
 
     def _edit_the_agents(self) -> None:
         now = self.api.get("/v1/agents", headers={"Accept": "application/yaml"})

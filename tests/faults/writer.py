@@ -116,7 +116,7 @@ def _write(journal: Journal, shared: Sequence[str], send: Send, stop: threading.
         chance = random.Random()
         ours: list[str] = []
         while not stop.is_set():
-            sent = Sent(uuid4().hex, chance.choice([None, *shared, *ours[-3:]]), chance.choice(VERDICTS))
+            sent = Sent(uuid4().hex, chance.choice([None, None, *shared, *ours[-3:]]), chance.choice(VERDICTS))
             journal.note(sent)
             answer = _insist(journal, send, sent)
             if sent.preference is None and answer.id:
