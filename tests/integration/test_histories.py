@@ -131,7 +131,7 @@ def test_every_dataset_comes_out_with_the_hash_that_it_was_built_with(history: H
 
 def test_every_event_can_be_told_as_a_cloud_event(history: History):
     for row in history.query(ROWS):
-        assert told(row)["data"]
+        assert told(row).keys() & {"data", "dataref"}  # by reference where it is too large for a message
         assert encoded(told(row))
 
 
