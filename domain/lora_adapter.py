@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
 from domain.errors import AlreadyDone, Invalid
-from domain.training_config import TrainingConfig
+from domain.training_config import TrainingConfig, before_auto
 
 _NAMESPACE = UUID("6b0a4f5c-5d6b-5b8e-9d5a-2c9f4f6f7a11")
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
@@ -67,8 +67,14 @@ class LoraAdapter(BaseAggregate[UUID]):
         """The weights are there."""
 
         TOPIC = "lora_adapter.registered"
+        class_version = 2
         name: str
         passport: Passport
+
+        @staticmethod
+        def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+            passport = data["passport"]
+            return data | {"passport": passport | {"config": before_auto(passport["config"])}}
 
         def apply(self, aggregate: LoraAdapter) -> None:
             aggregate.passport = self.passport

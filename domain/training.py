@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
 from domain.errors import AlreadyDone, DomainError, LeaseLost
-from domain.training_config import TrainingConfig
+from domain.training_config import TrainingConfig, before_auto
 
 
 class TrainingState(StrEnum):
@@ -106,6 +106,7 @@ class TrainingRun(BaseAggregate[UUID]):
         """`alias` is the family that the adapter will belong to; `position` and `dataset_sha256` freeze the data."""
 
         TOPIC = "training_run.requested"
+        class_version = 2
         originator_topic: str
         dataset_id: UUID
         dataset_sha256: str
@@ -113,6 +114,10 @@ class TrainingRun(BaseAggregate[UUID]):
         base_model: str
         alias: str
         config: TrainingConfig
+
+        @staticmethod
+        def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+            return data | {"config": before_auto(data["config"])}
 
     class Started(Event):
         TOPIC = "training_run.started"

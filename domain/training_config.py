@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from domain.errors import Invalid
 
@@ -45,7 +46,8 @@ class TrainingConfig:
     """How to train. DPO (Rafailov et al. 2023, arXiv:2305.18290) with LoRA (Hu et al. 2021, arXiv:2106.09685).
 
     `loss` names some of LOSSES: `sigmoid` is DPO itself, `sft` keeps the chosen answers likely. `target_modules` are
-    names of layers. `max_length` in tokens; `max_pairs` takes the pairs that weigh most. `precision`: `bf16` or `fp32`.
+    names of layers. `max_length` in tokens; `max_pairs` takes the pairs that weigh most. `precision`: `bf16`, `fp32`,
+    or `auto`, which is bf16 where the trainer's processor computes it, and fp32 where it would have to emulate it.
     """
 
     steps: int = 24
@@ -60,7 +62,7 @@ class TrainingConfig:
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     loss: tuple[str, ...] = ("sigmoid", "sft")
     loss_weights: tuple[float, ...] = (1.0, 1.0)
-    precision: str = "bf16"
+    precision: str = "auto"
     max_pairs: int = 64
     seed: int = 0
 
@@ -74,8 +76,8 @@ class TrainingConfig:
                 raise Invalid(f"{name} must be a number above 0")
         if not 0 <= self.lora_dropout < 1:
             raise Invalid("lora_dropout must lie in [0, 1)")
-        if self.precision not in ("bf16", "fp32"):
-            raise Invalid("precision is bf16 or fp32")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise Invalid("precision is auto, bf16 or fp32")
         if not 0 <= self.seed < 2**31:
             raise Invalid("seed must lie in [0, 2**31)")
         self._check_losses()
@@ -90,3 +92,8 @@ class TrainingConfig:
     def _check_modules(self) -> None:
         if not 1 <= len(self.target_modules) <= _MOST_MODULES or not all(map(_MODULE.fullmatch, self.target_modules)):
             raise Invalid(f"target_modules must name 1 to {_MOST_MODULES} layers, e.g. q_proj")
+
+
+def before_auto(config: dict[str, Any]) -> dict[str, Any]:
+    """The stored configuration of an event's version 1, in which no precision meant bf16."""
+    return {"precision": "bf16"} | config

@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -44,6 +44,7 @@ Report = Callable[..., None]
 def train(job: DpoJob, pairs: Sequence[WeightedPair], report: Report, stopping: Callable[[], bool]) -> None:
     """Goes on from the last whole checkpoint, to the end or until asked to stop."""
     began = time.monotonic()
+    job = with_precision(job)
     config = job.job.config
     set_seed(config.seed)
     trainer = WeightedDPOTrainer(
@@ -102,6 +103,22 @@ def dpo_config(job: DpoJob) -> DPOConfig:
         disable_tqdm=True,
         report_to="none",
     )
+
+
+def with_precision(job: DpoJob) -> DpoJob:
+    """The same job, with `auto` settled: so the passport names what the adapter was computed in."""
+    config = job.job.config
+    if config.precision == "auto":
+        config = replace(config, precision="bf16" if computes_bf16(job.device) else "fp32")
+    return replace(job, job=replace(job.job, config=config))
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether that device has instructions for it. Emulated, a step takes some sixty times as long as in fp32."""
+    if not uses_cpu(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def uses_cpu(device: str) -> bool:

@@ -31,12 +31,13 @@ def train(
     dataset_id: Annotated[UUID | None, typer.Option("--dataset", help="A dataset; a new one by default.")] = None,
     steps: int = DEFAULTS.steps,
     learning_rate: float = DEFAULTS.learning_rate,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = DEFAULTS.precision,
     seed: int = 0,
     wait: bool = True,
     as_json: AsJson = False,
 ) -> None:
     """Train a LoRA adapter with DPO."""
-    config = {"steps": steps, "learning_rate": learning_rate, "seed": seed}
+    config = {"steps": steps, "learning_rate": learning_rate, "precision": precision, "seed": seed}
     with plain_errors():
         api = open_api(Settings())
         data = str(dataset_id) if dataset_id else _all_pairs(api)

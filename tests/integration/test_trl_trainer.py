@@ -82,7 +82,9 @@ def test_the_passport_names_what_made_the_adapter(unbroken: Trained) -> None:
     assert passport.sha256 == unbroken.adapter.sha256 == sha256_of(folder / ADAPTER_WEIGHTS)
     assert (passport.training_run, passport.position) == (job.run_id, 42)
     assert (passport.dataset_id, passport.dataset_sha256) == (DATASET, job.dataset_sha256)
-    assert (passport.config, passport.pairs) == (CONFIG, 5)
+    assert passport.config == replace(CONFIG, precision=passport.config.precision)
+    assert passport.config.precision in ("bf16", "fp32"), "what `auto` came to on this machine"
+    assert passport.pairs == 5
     assert passport.metrics.reference_logp_chosen < 0
 
 

@@ -1,0 +1,44 @@
+"""In which precision a training computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapters.dpo.job import DpoJob
+from adapters.dpo.training import with_precision
+from domain.training import TrainingJob
+from domain.training_config import TrainingConfig
+from tests.builders import SHA, an_id
+
+
+def settled(asked: str) -> str:
+    """What `asked` comes to on the CPU."""
+    run, data, config = an_id("run"), an_id("data"), replace(TrainingConfig(), precision=asked)
+    job = TrainingJob(run, "team@1", data, "pairs.jsonl", SHA, 1, "tiny", config)
+    return with_precision(DpoJob(job, Path(), Path(), Path(), "cpu", 1)).job.config.precision
+
+
+@pytest.mark.parametrize(
+    ("able", "precision"),
+    [
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False}, "fp32"),
+        ({"neon": True}, "fp32"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"neon": True, "bf16": True}, "bf16"),
+    ],
+)
+def test_a_processor_that_would_emulate_bf16_computes_in_fp32(
+    able: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert settled("auto") == precision
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_what_is_asked_for_by_name_is_done(precision: str) -> None:
+    assert settled(precision) == precision
