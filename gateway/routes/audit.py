@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -121,6 +122,8 @@ async def _answerable(
 ) -> audit.Filter:
     if not _log_knows(wanted):
         await caught_up(core, _names(wanted), after)
+    elif after and after > (head := await to_thread.run_sync(core.store.head)):
+        raise NotCaughtUp(f"the log ends at {head}: nothing is at position {after} yet")
     return wanted
 
 

@@ -48,8 +48,11 @@ async def test_what_an_agent_did_with_a_tool_on_a_day_tells_model_adapter_and_pr
 
 async def test_the_log_itself_is_complete_where_the_read_models_have_yet_to_come(gateway: Gateway) -> None:
     gateway.core.store.session(story.ENVELOPE).save(story.completed_run())
-    whole = await answer(gateway, "events", aggregate=story.RUN)
+    whole = await answer(gateway, "events", aggregate=story.RUN, after=9)
     assert (len(whole["items"]), whole["position"]) == (9, 9)
+    async with gateway.client() as client:
+        early = await client.get("/v1/events", params={"after": 10})
+    assert (early.status_code, early.json()["detail"]) == (503, "the log ends at 9: nothing is at position 10 yet")
     behind = await answer(gateway, "events", agent="ada")
     assert (behind["items"], behind["position"]) == ([], 0)
     gateway.catch_up()
