@@ -22,7 +22,8 @@ from gateway.cli.client import Api, ApiError, Json
 from gateway.cli.follow import patiently
 from gateway.cli.learning import build_dataset
 from gateway.cli.output import REFUSED, AsJson, complain, console, plain_errors, show, told_aside
-from gateway.cli.runs import progress_bar, read_tasks, start_batch, wait_for_batch
+from gateway.cli.progress import progress_bar
+from gateway.cli.runs import read_tasks, start_batch, wait_for_batch
 from gateway.cli.tokens import opened
 from gateway.cli.training import must_have_completed, start_training, wait_for_training
 from gateway.cli.up import Teller, supervise, welcome

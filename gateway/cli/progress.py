@@ -1,13 +1,48 @@
-"""Progress bars for what goes through the log: how far, how fast, how long still."""
+"""Progress bars, beside the output, which may be JSON: how far, how fast, how long still."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from gateway.cli.output import errors
+
+LINE_SECONDS = 15.0
+
+
+class ProgressLines(Progress):
+    """For a file or a pipe, where no bar can move: a line now and then."""
+
+    _told_at = -math.inf
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        if time.monotonic() - self._told_at >= LINE_SECONDS:
+            self._told_at = time.monotonic()
+            task = self.tasks[task_id]
+            of = f" · {task.completed:,.0f} of {task.total:,.0f}" if task.total else ""
+            self.console.print(f"{task.description}{of}", highlight=False)
+
+
+def progress_bar() -> Progress:
+    """With counts, time gone and time left; to be entered."""
+    kind = Progress if errors.is_terminal else ProgressLines
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return kind(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors)
 
 
 def event_progress() -> Progress:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +11,12 @@ from uuid import UUID, uuid4
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from gateway.cli.client import Api, ApiError, Json, open_api
 from gateway.cli.follow import events, insistently, patiently
-from gateway.cli.output import AsJson, console, errors, plain_errors, show
+from gateway.cli.output import AsJson, console, plain_errors, show
+from gateway.cli.progress import progress_bar
 from gateway.settings import Settings
 
 app = typer.Typer()
@@ -146,14 +146,6 @@ def wait_for_batch(api: Api, batch: str, total: int, bar: Progress) -> list[dict
         return runs if done == total else None
 
     return patiently(finished)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A bar with counts, time gone and time left; beside the output, which may be JSON."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors) as bar:
-        yield bar
 
 
 def _entries_after(api: Api, position: int, wanted: Json) -> Iterator[Json]:

@@ -13,7 +13,7 @@ from gateway.cli.client import Api, ApiError, Json, open_api
 from gateway.cli.follow import patiently
 from gateway.cli.learning import build_dataset
 from gateway.cli.output import AsJson, plain_errors, show
-from gateway.cli.runs import progress_bar
+from gateway.cli.progress import progress_bar
 from gateway.settings import Settings
 
 app = typer.Typer()
@@ -103,9 +103,13 @@ def wait_for_training(api: Api, id: str, bar: Progress) -> Json:
 
     def over() -> Json | None:
         run = api.get(f"/v1/training-runs/{id}")
-        if run["step"]:
+        if run["state"] == "requested":
+            told = "training · waits for its turn; Ctrl-C leaves it waiting"
+        elif not run["step"]:
+            told = "training · asks the base model what it thinks of the pairs"
+        else:
             told = f"training · loss {run['loss']:.3f} · margin {run['margin']:.2f}"
-            bar.update(row, total=run["total_steps"], completed=run["step"], description=told)
+        bar.update(row, total=run["total_steps"] or None, completed=run["step"], description=told)
         return run if run["state"] in OVER else None
 
     return patiently(over)
