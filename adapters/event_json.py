@@ -60,7 +60,7 @@ def _data_type(event_type: type[AggregateEvent]) -> Any:
     """A TypedDict of the event's fields but for its identity. What has a default may be missing."""
     types = get_type_hints(event_type, include_extras=True)
     needed = {each.name: each.default is MISSING and each.default_factory is MISSING for each in fields(event_type)}
-    own = {name: types[name] if needed[name] else NotRequired[types[name]] for name in needed.keys() - IDENTITY}
+    own = {name: types[name] if needed[name] else NotRequired[types[name]] for name in needed if name not in IDENTITY}
     return TypedDict(event_type.__name__, own)  # type: ignore[operator]  # mypy knows none that is made at run time
 
 
@@ -87,7 +87,7 @@ def event_from(topic: str, state: bytes, originator_id: UUID, originator_version
             data = form.decoder.decode(state)
     except UnknownEvent:
         raise
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:  # upcasters take the form as given
         raise ValueError(f"this is no {topic}: {error}") from error
     return event_type(originator_id=originator_id, originator_version=originator_version, **form.given, **data)
 

@@ -131,6 +131,7 @@ class TrlTrainer:
             loss_before=passport.metrics.loss_before,
             loss_after=passport.metrics.loss_after,
             seconds=passport.metrics.seconds,
+            precision=passport.config.precision,
         )
 
     def _folder(self, run_id: UUID) -> Path:

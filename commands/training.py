@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domain.dataset import Dataset
@@ -127,7 +127,7 @@ def complete(command: CompleteTraining, session: Session) -> Written:
         dataset_sha256=run.dataset_sha256,
         position=run.position,
         pairs=trained.pairs,
-        config=run.config,
+        config=replace(run.config, precision=trained.precision or run.config.precision),
     )
     adapter = session.get(LoraAdapter, adapter_id(trained.name))
     adapter.register(passport, at=session.now())

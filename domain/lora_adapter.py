@@ -34,7 +34,8 @@ def adapter_id(name: str) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Passport:
-    """What made an adapter. `sha256` and `base_sha256` are those of the weights; `position` that of the data."""
+    """What made an adapter. `sha256` and `base_sha256` are those of the weights; `position` that of the data. `config`
+    names the precision that it was computed in."""
 
     alias: str
     revision: int

@@ -71,6 +71,7 @@ class TrainedAdapter:
 
     `loss_before` is the loss on the first batch, before any update, and `loss_after` the one on the last batch. As the
     two hold different pairs, they tell whether a training worked, and not how well: that is asked on unseen prompts.
+    `precision` is what it was computed in; None: as the run's configuration says.
     """
 
     name: str
@@ -81,6 +82,7 @@ class TrainedAdapter:
     loss_before: float
     loss_after: float
     seconds: float
+    precision: str | None = None
 
 
 class TrainingRun(BaseAggregate[UUID]):
@@ -141,8 +143,13 @@ class TrainingRun(BaseAggregate[UUID]):
 
     class Completed(Event):
         TOPIC = "training_run.completed"
+        class_version = 2
         epoch: int
         adapter: TrainedAdapter
+
+        @staticmethod
+        def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+            return data | {"adapter": data["adapter"] | {"precision": None}}
 
         def apply(self, aggregate: TrainingRun) -> None:
             aggregate.state = TrainingState.COMPLETED

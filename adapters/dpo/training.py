@@ -31,6 +31,7 @@ from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of
 from adapters.dpo.failures import Diverged, NoGpu
 from adapters.dpo.job import DpoJob
 from adapters.dpo.pairs import BadDataset, WeightedPair, weighted_order
+from adapters.durable_files import write_private
 from adapters.lora_passport import Metrics, Passport
 from domain.training import Progress
 
@@ -106,19 +107,24 @@ def dpo_config(job: DpoJob) -> DPOConfig:
 
 
 def with_precision(job: DpoJob) -> DpoJob:
-    """The same job, with `auto` settled: so the passport names what the adapter was computed in."""
+    """The same job, with `auto` settled, once for all its tries: one that goes on computes as it began, and the
+    passport names what that was."""
     config = job.job.config
-    if config.precision == "auto":
-        config = replace(config, precision="bf16" if computes_bf16(job.device) else "fp32")
-    return replace(job, job=replace(job.job, config=config))
+    if config.precision != "auto":
+        return job
+    settled = job.folder / "precision"
+    if not settled.exists():
+        write_private(settled, "bf16" if computes_bf16(job.device) else "fp32")
+    return replace(job, job=replace(job.job, config=replace(config, precision=settled.read_text())))
 
 
 def computes_bf16(device: str) -> bool:
-    """Whether that device has instructions for it. Emulated, a step takes some sixty times as long as in fp32."""
+    """Whether that device has instructions for it, and PyTorch uses them. Emulated, a step takes up to sixty times as
+    long as in fp32: so it was measured on a processor with no more than AVX2."""
     if not uses_cpu(device):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    able, used = torch.cpu.get_capabilities(), torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return used and any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def uses_cpu(device: str) -> bool:

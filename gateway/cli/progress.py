@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,8 +30,8 @@ class ProgressLines(Progress):
 
     def update(self, task_id: TaskID, **changes: Any) -> None:
         super().update(task_id, **changes)
-        if time.monotonic() - self._told_at >= LINE_SECONDS:
-            self._told_at = time.monotonic()
+        if self.get_time() - self._told_at >= LINE_SECONDS:
+            self._told_at = self.get_time()
             task = self.tasks[task_id]
             of = f" · {task.completed:,.0f} of {task.total:,.0f}" if task.total else ""
             self.console.print(f"{task.description}{of}", highlight=False)
@@ -40,17 +39,20 @@ class ProgressLines(Progress):
 
 def progress_bar() -> Progress:
     """With counts, time gone and time left; to be entered."""
-    kind = Progress if errors.is_terminal else ProgressLines
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return kind(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors)
+    return _kind()(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors)
 
 
 def event_progress() -> Progress:
     """Beside the output, to be entered; `shown` adds a row."""
     rate = TextColumn("{task.fields[rate]}")
-    return Progress(
+    return _kind()(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), rate, TimeRemainingColumn(), console=errors
     )
+
+
+def _kind() -> type[Progress]:
+    return Progress if errors.is_interactive else ProgressLines
 
 
 def shown(bar: Progress, name: str) -> Callable[[int, int], None]:

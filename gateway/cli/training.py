@@ -31,13 +31,17 @@ def train(
     dataset_id: Annotated[UUID | None, typer.Option("--dataset", help="A dataset; a new one by default.")] = None,
     steps: int = DEFAULTS.steps,
     learning_rate: float = DEFAULTS.learning_rate,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = DEFAULTS.precision,
+    precision: Annotated[
+        str | None, typer.Option(help="bf16 or fp32; by default what the trainer computes best.")
+    ] = None,
     seed: int = 0,
     wait: bool = True,
     as_json: AsJson = False,
 ) -> None:
     """Train a LoRA adapter with DPO."""
-    config = {"steps": steps, "learning_rate": learning_rate, "precision": precision, "seed": seed}
+    config: Json = {"steps": steps, "learning_rate": learning_rate, "seed": seed}
+    if precision:
+        config["precision"] = precision
     with plain_errors():
         api = open_api(Settings())
         data = str(dataset_id) if dataset_id else _all_pairs(api)
@@ -103,16 +107,24 @@ def wait_for_training(api: Api, id: str, bar: Progress) -> Json:
 
     def over() -> Json | None:
         run = api.get(f"/v1/training-runs/{id}")
-        if run["state"] == "requested":
-            told = "training · waits for its turn; Ctrl-C leaves it waiting"
-        elif not run["step"]:
-            told = "training · asks the base model what it thinks of the pairs"
-        else:
-            told = f"training · loss {run['loss']:.3f} · margin {run['margin']:.2f}"
-        bar.update(row, total=run["total_steps"] or None, completed=run["step"], description=told)
+        bar.update(
+            row, total=run["total_steps"] or None, completed=run["step"], description=f"training · {_doing(run)}"
+        )
         return run if run["state"] in OVER else None
 
     return patiently(over)
+
+
+def _doing(run: Json) -> str:
+    match run:
+        case {"step": 0, "state": "requested"}:
+            return "waits for its turn"
+        case {"step": 0, "state": "running"}:
+            return "asks the base model about the pairs"
+        case {"step": 0}:
+            return str(run["state"])
+        case _:
+            return f"loss {run['loss']:.3f} · margin {run['margin']:.2f}"
 
 
 def must_have_completed(run: Json) -> None:

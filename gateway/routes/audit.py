@@ -123,7 +123,7 @@ async def _answerable(
     if not _log_knows(wanted):
         await caught_up(core, _names(wanted), after)
     elif after and after > (head := await to_thread.run_sync(core.store.head)):
-        raise NotCaughtUp(f"the log ends at {head}: nothing is at position {after} yet")
+        raise NotCaughtUp(f"the log ends at {head}: nothing is at position {after} yet, or a backup was restored")
     return wanted
 
 

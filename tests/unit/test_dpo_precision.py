@@ -15,11 +15,11 @@ from domain.training_config import TrainingConfig
 from tests.builders import SHA, an_id
 
 
-def settled(asked: str) -> str:
-    """What `asked` comes to on the CPU."""
+def settled(asked: str, folder: Path) -> str:
+    """What `asked` comes to on the CPU, in that folder of a run."""
     run, data, config = an_id("run"), an_id("data"), replace(TrainingConfig(), precision=asked)
     job = TrainingJob(run, "team@1", data, "pairs.jsonl", SHA, 1, "tiny", config)
-    return with_precision(DpoJob(job, Path(), Path(), Path(), "cpu", 1)).job.config.precision
+    return with_precision(DpoJob(job, Path(), Path(), folder, "cpu", 1)).job.config.precision
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,18 @@ def settled(asked: str) -> str:
     ],
 )
 def test_a_processor_that_would_emulate_bf16_computes_in_fp32(
-    able: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+    able: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    assert settled("auto") == precision
+    assert settled("auto", tmp_path) == precision
+
+
+def test_a_training_that_goes_on_elsewhere_keeps_its_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for able in ({"avx512_bf16": False}, {"avx512_bf16": True}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert settled("auto", tmp_path) == "fp32"
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_what_is_asked_for_by_name_is_done(precision: str) -> None:
-    assert settled(precision) == precision
+def test_what_is_asked_for_by_name_is_done(precision: str, tmp_path: Path) -> None:
+    assert settled(precision, tmp_path) == precision

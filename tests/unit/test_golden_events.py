@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -34,6 +35,15 @@ def test_a_stored_event_can_be_read_and_says_what_it_is(file: Path):
     assert topic_of(type(event)) == sample["topic"]
     if version == schema_version(type(event)):
         assert payload(event) == sample["data"]
+
+
+@pytest.mark.parametrize("topic", ["training_run.requested", "lora_adapter.registered"])
+def test_a_configuration_of_before_auto_means_bf16_where_it_names_nothing(topic: str):
+    data = json.loads((FOLDER / f"{topic}.v1.json").read_text())["data"]
+    config = data.get("passport", data)["config"]
+    del config["precision"]
+    event: Any = event_from(topic, to_json(data), UUID(int=1), 2)
+    assert getattr(event, "passport", event).config.precision == "bf16"
 
 
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)

@@ -52,7 +52,8 @@ async def test_the_log_itself_is_complete_where_the_read_models_have_yet_to_come
     assert (len(whole["items"]), whole["position"]) == (9, 9)
     async with gateway.client() as client:
         early = await client.get("/v1/events", params={"after": 10})
-    assert (early.status_code, early.json()["detail"]) == (503, "the log ends at 9: nothing is at position 10 yet")
+    assert early.status_code == 503
+    assert early.json()["detail"].startswith("the log ends at 9: nothing is at position 10 yet")
     behind = await answer(gateway, "events", agent="ada")
     assert (behind["items"], behind["position"]) == ([], 0)
     gateway.catch_up()
