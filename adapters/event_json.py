@@ -110,7 +110,11 @@ class PlainJsonMapper(Mapper[UUID]):
     """The library's mapper, with plain JSON where it would write `{"_type_": ...}` and import what a row names."""
 
     def __init__(self) -> None:
-        """There is nothing to set: no transcoder, no compressor, no cipher."""
+        """Has every event's forms at hand from here on. To make them, msgspec writes into the classes that pydantic
+        goes through: two commands that did so at once could crash the process."""
+        for event_type in EVENT_TYPES.values():
+            _form(event_type)
+            _writer(event_type)
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
         """Raises ValueError for what could not be read again or kept in a read model: values of other types than the

@@ -131,33 +131,42 @@ class EnvelopeRecorder(PostgresApplicationRecorder):
         Like the library's own recorder it tries again after an outage. If the outage hid that a group was committed,
         its saves then conflict with themselves: whoever gave them a command id can tell.
         """
-        more = any(save.also for save in saves)  # otherwise the call is a transaction in itself
         try:
-            with (
-                self._connection as connection,
-                connection.transaction() if more else nullcontext(),
-                connection.cursor() as cursor,
-            ):
-                return self._write(cursor, saves)
-        except (InterfaceError, OperationalError):
-            raise
+            try:
+                return self._commit_whole(saves)
+            except (InterfaceError, OperationalError, InternalError):
+                raise
+            except Exception as refused:
+                return [refused] if len(saves) == 1 else self._commit_apart(saves)
         except InternalError as lost:  # so PostgreSQL calls the end of a transaction that hung
             raise OperationalError(str(lost)) from lost
-        except Exception as refused:
-            return [refused] if len(saves) == 1 else self._commit_apart(saves)
 
-    def _commit_apart(self, saves: Sequence[Save]) -> Sequence[Positions | Exception]:
+    def _commit_whole(self, saves: Sequence[Save]) -> list[Positions]:
+        more = any(save.also for save in saves)  # otherwise the call is a transaction in itself
+        with (
+            self._connection as connection,
+            connection.transaction() if more else nullcontext(),
+            connection.cursor() as cursor,
+        ):
+            return self._write(cursor, saves)
+
+    def _commit_apart(self, saves: Sequence[Save]) -> list[Positions | Exception]:
         """One transaction all the same, with a savepoint for each save: one that is refused fails alone."""
         outcomes: list[Positions | Exception] = []
-        with self._connection as connection, connection.cursor() as cursor, connection.transaction():
-            for save in saves:
-                try:
-                    with connection.transaction():
-                        outcomes += self._write(cursor, [save])
-                except (psycopg.InterfaceError, psycopg.OperationalError, psycopg.InternalError):
-                    raise
-                except Exception as refused:
-                    outcomes.append(_as_the_librarys(refused))
+        with self._connection as connection:
+            with connection.cursor() as cursor, connection.transaction():
+                for save in saves:
+                    try:
+                        with connection.transaction():
+                            outcomes += self._write(cursor, [save])
+                    except (psycopg.InterfaceError, psycopg.OperationalError, psycopg.InternalError):
+                        raise
+                    except Exception as refused:
+                        outcomes.append(_as_the_librarys(refused))
+            # psycopg ends a block without a word, and without COMMIT, where the connection was lost while it went back
+            # to the savepoint before a refused save.
+            if connection.broken:
+                raise psycopg.OperationalError("the connection was lost before the group was committed")
         return outcomes
 
     def _write(self, cursor: Cursor[DictRow], saves: Sequence[Save]) -> list[Positions]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from threading import Thread
+from threading import RLock, Thread
 
 import uvicorn
 
@@ -45,6 +45,7 @@ class Victim:
         self._arguments = arguments
         self._process: ForkServerProcess | None = None
         self._has_died = False
+        self._looking = RLock()  # of two threads that ask for an exit code, only one is told
 
     def start(self) -> None:
         """Again, where it has died."""
@@ -58,19 +59,22 @@ class Victim:
 
     @property
     def lives(self) -> bool:
-        return self._process is not None and self._process.is_alive()
+        with self._looking:
+            return self._process is not None and self._process.is_alive()
 
     @property
     def died_by_itself(self) -> bool:
         """Ever: neither killed nor ended in order."""
         ends = (None, 0, -signal.SIGKILL)
-        return self._has_died or (self._process is not None and self._process.exitcode not in ends)
+        with self._looking:
+            return self._has_died or (self._process is not None and self._process.exitcode not in ends)
 
     def kill(self) -> None:
         """With -9."""
-        if self._process:
-            self._process.kill()
-            self._process.join()
+        with self._looking:
+            if self._process:
+                self._process.kill()
+                self._process.join()
 
     def hang(self) -> None:
         """SIGSTOP."""
@@ -83,9 +87,10 @@ class Victim:
     def stop(self, within_seconds: float) -> bool:
         """Asks it to end. False where it did not."""
         self._signal(signal.SIGTERM)
-        if self._process:
-            self._process.join(within_seconds)
-        return not self.lives
+        with self._looking:
+            if self._process:
+                self._process.join(within_seconds)
+            return not self.lives
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process and self._process.pid:

@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
+from adapters import event_json
 from adapters.event_json import PlainJsonMapper
 from domain.catalogue import EVENT_TYPES, aggregate_topic
 from domain.model_call import Usage
+from tests import story
 from tests.builders import NOW, a_started_workflow, a_step, a_workflow
 
 ANY: dict[object, st.SearchStrategy[Any]] = {
@@ -136,3 +138,14 @@ def test_what_was_left_out_is_as_the_event_says(monkeypatch: pytest.MonkeyPatch)
     stored = StoredEvent(UUID(int=1), 1, Noted.TOPIC, to_json({"timestamp": NOW}))
     event = PlainJsonMapper().to_domain_event(stored)
     assert event == Noted(originator_id=UUID(int=1), originator_version=1, timestamp=NOW)
+
+
+def test_every_form_is_at_hand_before_two_threads_could_make_it_at_once() -> None:
+    made = event_json._form, event_json._writer
+    for each in made:
+        each.cache_clear()
+    mapper = PlainJsonMapper()
+    before = [each.cache_info().misses for each in made]
+    for event in story.events():
+        assert mapper.to_domain_event(mapper.to_stored_event(event)) == event
+    assert [each.cache_info().misses for each in made] == before

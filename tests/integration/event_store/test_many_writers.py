@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import psycopg
 import pytest
+from eventsourcing.persistence import IntegrityError
+from psycopg import Cursor
+from psycopg.rows import DictRow
 
 from adapters.event_json import PlainJsonMapper
 from adapters.event_recorder import POOL
+from adapters.event_rows import Save
 from adapters.event_store import PostgresEventStore
 from commands.preferences import AnnotatePreference
 from domain.ports import ConcurrentWrite
@@ -44,6 +49,31 @@ def test_of_saves_that_are_committed_together_those_that_conflict_fail_alone(
     found = [recorded.position for recorded in store.read()]
     assert sorted(save.result().position for save in saves if not save.exception()) == found
     assert len(found) == 9
+
+
+def test_a_connection_that_is_lost_while_a_save_is_refused_loses_no_other(
+    store: PostgresEventStore, migrated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapper, recorder = PlainJsonMapper(), store.recorder
+    known, new = ([mapper.to_stored_event(event) for event in a_preference(name).pending_events] for name in "ab")
+    recorder.insert_events(known)
+    write, lost = recorder._write, []
+
+    def write_and_lose(cursor: Cursor[DictRow], saves: Sequence[Save]) -> list[list[int]]:
+        try:
+            return write(cursor, saves)
+        except psycopg.IntegrityError:
+            if len(saves) == 1 and not lost:  # so the way back to the savepoint is the next thing to be asked
+                lost.append(cursor.connection.info.backend_pid)
+                with psycopg.connect(migrated) as admin:
+                    admin.execute("SELECT pg_terminate_backend(%s, 10000)", lost)
+            raise
+
+    monkeypatch.setattr(recorder, "_write", write_and_lose)
+    written, refused = recorder._commit([Save(new, None), Save(known, None)])
+    assert lost
+    assert isinstance(refused, IntegrityError)
+    assert written == [row["notification_id"] for row in store.read_rows(after=1)]
 
 
 def test_the_tasks_of_an_event_loop_write_together_too(store: PostgresEventStore) -> None:
