@@ -8,11 +8,15 @@ from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent, BaseAggregate
 
+from domain.batch import Batch
 from domain.dataset import Dataset
+from domain.evaluation import Evaluation
 from domain.events import topic_of
+from domain.job import Job
 from domain.lora_adapter import LoraAdapter
 from domain.preference import Preference
 from domain.roster import AgentRoster
+from domain.rubric import Rubric
 from domain.training import TrainingRun
 from domain.workflow import Workflow
 
@@ -24,7 +28,11 @@ AGGREGATES: tuple[type[BaseAggregate[UUID]], ...] = (
     Dataset,
     TrainingRun,
     LoraAdapter,
+    Evaluation,
     AgentRoster,
+    Job,
+    Batch,
+    Rubric,
 )
 
 

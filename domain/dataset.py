@@ -1,29 +1,19 @@
-"""A dataset: the preference pairs as they stood at a position. The same position and filter give the same bytes."""
+"""A dataset: the preference pairs as they stood at a position. The same position and recipe give the same bytes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Self
 from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
+from domain.dataset_contents import Contents, PartFile
+from domain.dataset_recipe import AS_BEFORE, TRAIN, USUAL, Filter, Recipe
 from domain.errors import AlreadyDone, Invalid
-from domain.events import Recorded
-from domain.preference import Lineage, Pair, Preference, Verdict, weight
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which pairs to take. `min_weight` in [0, 1]; `annotated_only` leaves out what nobody has settled; `runs`, where
-    given, takes the pairs of these runs only."""
-
-    min_weight: float = 0.0
-    annotated_only: bool = False
-    runs: tuple[UUID, ...] = ()
 
 
 class Dataset(BaseAggregate[UUID]):
@@ -36,122 +26,111 @@ class Dataset(BaseAggregate[UUID]):
         """`position`: the last event that the dataset may know of."""
 
         TOPIC = "dataset.requested"
+        class_version = 3
         originator_topic: str
         position: int
         filter: Filter
+        recipe: Recipe
+
+        @staticmethod
+        def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+            """Rows were written as `pairs/1`, all of them into one file, repeats too."""
+            takes_all: dict[str, Any] = {
+                **{name: [] for name in ("methods", "chosen_agents", "rejected_agents", "annotators", "verdicts")},
+                "since": None,
+                "until": None,
+            }
+            recipe = {
+                "builder": "pairs/1",
+                "duplicates": "keep",
+                "contradictions": "keep",
+                "parts": [],
+                "salt": "",
+                "holdouts": [],
+            }
+            return data | {"filter": data["filter"] | takes_all, "recipe": recipe}
+
+        @staticmethod
+        def upcast_v2_v3(data: dict[str, Any]) -> dict[str, Any]:
+            """It named its builder, which was never the one that leaves out what people are still to settle."""
+            return dict(data)
 
     class Built(Event):
-        """`sha256` and `size` (bytes) of the JSON Lines; `pairs` and how many of them were settled by an annotator."""
+        """`pairs`, how many of them were `annotated`, `sha256` and `size` (bytes) are those of the file that is trained
+        on. `manifest_sha256` is that of the manifest. It and `contents` are None where neither was made yet."""
 
         TOPIC = "dataset.built"
+        class_version = 2
         pairs: int
         annotated: int
         sha256: str
         size: int
+        contents: Contents | None
+        manifest_sha256: str | None
+
+        @staticmethod
+        def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+            return data | {"contents": None, "manifest_sha256": None}
+
+        @property
+        def files(self) -> tuple[PartFile, ...]:
+            """All of them, the one that is trained on first."""
+            if self.contents:
+                return self.contents.files
+            return (PartFile(TRAIN, self.pairs, self.annotated, self.sha256, self.size),)
 
         def apply(self, aggregate: Dataset) -> None:
             aggregate.pairs = self.pairs
             aggregate.sha256 = self.sha256
+            aggregate.files = self.files
 
-    def __init__(self, position: int, filter: Filter) -> None:
+    def __init__(self, position: int, filter: Filter, recipe: Recipe = AS_BEFORE) -> None:
         self.position = position
         self.filter = filter
+        self.recipe = recipe
         self.pairs = 0
         self.sha256: str | None = None
+        self.files: tuple[PartFile, ...] = ()
 
     @classmethod
-    def request(cls, id: UUID, position: int, head: int, filter: Filter, at: datetime) -> Self:
-        """Raises Invalid for a position beyond the log's `head` or a weight outside [0, 1]."""
+    def request(cls, id: UUID, position: int, head: int, filter: Filter, at: datetime, recipe: Recipe = USUAL) -> Self:
+        """Raises Invalid for a position beyond the log's `head`, and for a filter or recipe that makes no sense."""
         if not 0 <= position <= head:
             raise Invalid(f"position {position} is not in the log, which ends at {head}")
-        if not 0 <= filter.min_weight <= 1:
-            raise Invalid(f"min_weight {filter.min_weight} must lie in [0, 1]")
-        return cls._create(cls.Requested, id=id, position=position, filter=filter, timestamp=at)
+        filter.must_make_sense()
+        recipe.must_make_sense()
+        return cls._create(cls.Requested, id=id, position=position, filter=filter, recipe=recipe, timestamp=at)
 
-    def built(self, pairs: int, annotated: int, sha256: str, size: int, at: datetime) -> None:
-        """The file is written. Building it again must give the same bytes; raises AlreadyDone if it did not."""
+    def built(self, contents: Contents, at: datetime) -> None:
+        """The files are written. Building them again must give the same bytes; raises AlreadyDone if it did not."""
         if self.sha256 is None:
-            self.trigger_event(self.Built, pairs=pairs, annotated=annotated, sha256=sha256, size=size, timestamp=at)
-        elif self.sha256 != sha256:
-            raise AlreadyDone(f"the dataset was built with hash {self.sha256}, but now gives {sha256}")
+            (train, *_) = contents.files
+            self.trigger_event(
+                self.Built,
+                pairs=train.pairs,
+                annotated=train.annotated,
+                sha256=train.sha256,
+                size=train.size,
+                contents=contents,
+                manifest_sha256=sha256(manifest(self.position, self.filter, self.recipe, contents)).hexdigest(),
+                timestamp=at,
+            )
+        elif differing := [new.part for new, was in zip(contents.files, self.files, strict=True) if new != was]:
+            raise AlreadyDone(f"the dataset was built with other bytes in {', '.join(differing)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One pair of a dataset: TRL's explicit conversational columns, then ours. `position` is its last event's."""
-
-    pair: Pair
-    weight: float
-    preference_id: UUID
-    verdict: Verdict | None
-    method: str
-    probability: float
-    lineage: Lineage | None
-    position: int
-
-    def as_json(self) -> dict[str, Any]:
-        pair = self.pair
-        return {
-            "prompt": [asdict(message) for message in pair.prompt],
-            "chosen": [asdict(message) for message in pair.chosen.messages],
-            "rejected": [asdict(message) for message in pair.rejected.messages],
-            "weight": self.weight,
-            "preference_id": str(self.preference_id),
-            "verdict": self.verdict.value if self.verdict else None,
-            "method": self.method,
-            "probability": self.probability,
-            "run_id": str(self.lineage.run) if self.lineage else None,
-            "chosen_step": str(pair.chosen.step) if pair.chosen.step else None,
-            "rejected_step": str(pair.rejected.step) if pair.rejected.step else None,
-            "position": self.position,
-        }
+def manifest(position: int, filter: Filter, recipe: Recipe, contents: Contents) -> bytes:
+    """All that is known of a dataset, as canonical JSON: what it was made from, how, and what came out. Of holdouts it
+    has the hash."""
+    told = {
+        "position": position,
+        "filter": asdict(filter),
+        "recipe": recipe.described(),
+        "contents": asdict(contents),
+    }
+    text = json.dumps(told, default=_plain, ensure_ascii=False, sort_keys=True, indent=2, allow_nan=False)
+    return text.encode() + b"\n"
 
 
-def rows(events: Iterable[Recorded], filter: Filter) -> list[Row]:
-    """The pairs that these events leave standing, in the order in which they were proposed.
-
-    `events`: all preference events up to the dataset's position, in order.
-    """
-    found: dict[UUID, Row] = {}
-    for recorded in events:
-        event, position = recorded.event, recorded.position
-        id = event.originator_id
-        match event:
-            case Preference.Proposed():
-                found[id] = Row(
-                    pair=event.pair,
-                    weight=weight(event.probability, None),
-                    preference_id=id,
-                    verdict=None,
-                    method=event.method,
-                    probability=event.probability,
-                    lineage=event.lineage,
-                    position=position,
-                )
-            case Preference.Annotated():
-                found[id] = _settled(found[id], event.pair, event.verdict, position)
-            case Preference.Revised():
-                found[id] = _settled(found[id], event.pair, Verdict.EDITED, position)
-            case Preference.Withdrawn():
-                del found[id]
-    return [row for row in found.values() if _wanted(row, filter)]
-
-
-def json_lines(rows: Iterable[Row]) -> Iterator[bytes]:
-    """The rows as canonical JSON Lines (sorted keys, UTF-8, no spare spaces), so that equal rows are equal bytes."""
-    for row in rows:
-        line = json.dumps(row.as_json(), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        yield line.encode() + b"\n"
-
-
-def _settled(row: Row, pair: Pair, verdict: Verdict, position: int) -> Row:
-    return replace(row, pair=pair, verdict=verdict, weight=weight(row.probability, verdict), position=position)
-
-
-def _wanted(row: Row, filter: Filter) -> bool:
-    return (
-        row.verdict is not Verdict.REJECTED
-        and row.weight >= filter.min_weight
-        and (row.verdict is not None or not filter.annotated_only)
-        and (not filter.runs or (row.lineage is not None and row.lineage.run in filter.runs))
-    )
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import AggregateEvent
@@ -79,6 +80,18 @@ class Recorded:
             traceparent=self.envelope.traceparent,
             project=self.envelope.project,
         )
+
+
+class Life(NamedTuple):
+    """What an aggregate began with, at which position and when; and the last event that tells of it up to some
+    position, with its own, and who recorded it. They are the same where nothing more happened."""
+
+    first: AggregateEvent
+    began: int
+    began_at: datetime
+    last: AggregateEvent
+    position: int
+    by: str
 
 
 def topic_of(event_type: type) -> str:

@@ -15,12 +15,22 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that an agent used. `arguments` and `result` are JSON text."""
+    """A tool that a model asked for, or that was used. `arguments` are JSON, as the model wrote it; `id` is what its
+    endpoint calls the request.
+
+    What was asked for has no `result` yet; an `error` there says why nobody will do it. What was used has one of both.
+    """
 
     name: str
     arguments: str
     result: str = ""
     error: str | None = None
+    id: str = ""
+
+    @property
+    def told(self) -> str:
+        """What the model is told of a tool that was used."""
+        return self.result if self.error is None else f"Error: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,8 @@ class ModelCall:
     `model` is the name that the endpoint was asked for, `adapter` the LoRA adapter in it (None for the base),
     `model_revision` the endpoint's own fingerprint of the weights that answered. `score`, in a scoring call, is the
     mean log-probability per token (nats) of the conversation's assistant turns. `error` is for a call that failed
-    and is recorded all the same; none is yet: the end of the run tells why.
+    and is recorded all the same; none is yet: the end of the run tells why. `cached`: no model was asked, since the
+    same had been asked before; no token was used, and `latency` is that of looking it up.
     """
 
     messages: tuple[Message, ...]
@@ -52,3 +63,9 @@ class ModelCall:
     tool_calls: tuple[ToolCall, ...] = ()
     score: float | None = None
     error: str | None = None
+    cached: bool = False
+
+    @property
+    def wanted(self) -> tuple[ToolCall, ...]:
+        """The tools that are to be used before the model goes on; none: what it said is its answer."""
+        return tuple(call for call in self.tool_calls if not call.result and call.error is None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import (
@@ -18,6 +19,9 @@ from eventsourcing.domain import (
 from domain.errors import VersionConflict
 
 ROSTER_ID = uuid5(UUID("2a9bb6ee-8f0b-5f0c-8f3f-5a6f2f4f9d10"), "roster/default")
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]{1,7})([smhd])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class ModelSpec:
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
     """One agent. `adapter` is an alias, resolved to the promoted revision when a run starts; `ballot` is how the agent
-    judges others: `verdict` or `likelihood`."""
+    judges others: `verdict` or `likelihood`. `cache` says for how long an answer may be given again to the same
+    question, e.g. `7d` (None: every question is asked)."""
 
     name: str
     role: str
@@ -54,6 +59,20 @@ class AgentSpec:
     adapter: str | None = None
     ballot: str = "verdict"
     tools: tuple[str, ...] = ()
+    cache: str | None = None
+
+    @property
+    def cache_seconds(self) -> float | None:
+        """The same as `cache`, as a number."""
+        return None if self.cache is None else seconds_in(self.cache)
+
+
+def seconds_in(duration: str) -> float:
+    """Of e.g. `90s`, `30m`, `12h` or `7d`. Raises ValueError for anything else, and for what is no time at all."""
+    written = _DURATION.fullmatch(duration)
+    if written is None or not int(written[1]):
+        raise ValueError(f"{duration!r} is no duration such as 12h or 7d")
+    return float(written[1]) * _SECONDS[written[2]]
 
 
 class AgentRoster(BaseAggregate[UUID]):
@@ -68,11 +87,17 @@ class AgentRoster(BaseAggregate[UUID]):
         """`text` is the whole YAML as written, comments and all; `agents` is what it says."""
 
         TOPIC = "agent_roster.revised"
+        class_version = 2
         originator_topic: str
         text: str
         sha256: str
         agents: tuple[AgentSpec, ...]
         reason: str
+
+        @staticmethod
+        def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+            """No agent's answers were given again."""
+            return data | {"agents": [{"cache": None, **agent} for agent in data["agents"]]}
 
         def mutate(self, aggregate: TAggregate | None) -> TAggregate | None:
             first = aggregate is None
@@ -80,10 +105,12 @@ class AgentRoster(BaseAggregate[UUID]):
 
         def apply(self, aggregate: AgentRoster) -> None:
             aggregate.agents = self.agents
+            aggregate.text = self.text
             aggregate.sha256 = self.sha256
 
-    def __init__(self, agents: tuple[AgentSpec, ...], sha256: str) -> None:
+    def __init__(self, agents: tuple[AgentSpec, ...], text: str, sha256: str) -> None:
         self.agents = agents
+        self.text = text
         self.sha256 = sha256
 
     @classmethod

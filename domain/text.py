@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from domain.errors import Invalid
+
 ESCAPE = "\u241b"
 EXCERPT = 10_000
 _UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{ESCAPE}]")
@@ -33,3 +35,24 @@ def unescape(text: str) -> str:
 def is_storable(text: str) -> bool:
     """Whether Postgres can hold the text as it is: no NUL and no lone surrogates."""
     return not re.search("[\x00\ud800-\udfff]", text)
+
+
+def from_utf8(raw: bytes) -> str:
+    """A file's text, byte for byte: line ends and a byte order mark stay. Raises Invalid, with line and column, for
+    what is not UTF-8 or cannot be stored."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Invalid("line 1, column 1: this is UTF-16; save the file as UTF-8")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        place = _end(raw[: error.start].decode())
+        raise Invalid(f"{place}: byte {raw[error.start]:#04x} is not UTF-8; save the file as UTF-8") from error
+    before, nul, _ = text.partition("\0")
+    if nul:
+        raise Invalid(f"{_end(before)}: a NUL cannot be stored; remove it")
+    return text
+
+
+def _end(text: str) -> str:
+    *above, line = text.split("\n")
+    return f"line {len(above) + 1}, column {len(line) + 1}"

@@ -5,16 +5,21 @@ Its history may be long, so it declares its fields, as what shall have snapshots
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from heapq import nsmallest
+from operator import itemgetter
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
-from domain.errors import AlreadyDone, DomainError, LeaseLost
-from domain.training_config import TrainingConfig, before_auto
+from domain.errors import AlreadyDone, DomainError, Invalid, LeaseLost
+from domain.training_config import TrainingConfig, before_auto, before_their_names
+from domain.training_health import HealthCode
+from domain.training_progress import Progress
 
 
 class TrainingState(StrEnum):
@@ -37,23 +42,68 @@ class TrainingFailed(DomainError):
     status = 409
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a training is. `margin` is TRL's rewards/margins, `accuracy` its rewards/accuracies."""
+WEIGHED_LOSS = "loss/2"
+"""How a pair's weight acts: by it the pair is among the `heaviest`, of equal ones by lot, and its loss is multiplied by
+it before the mean over the batch. Before, it was `loss/1`, see BEFORE_LOTS, and at first `sampling/1`: a pair was drawn
+as often as it weighed."""
 
-    step: int
-    total_steps: int
-    loss: float
-    margin: float
-    accuracy: float
-    seconds_left: float
-    samples_per_second: float
+BEFORE_LOTS = "loss/1"
+"""The same loss, but of equal pairs the earlier ones in the file were taken. It stays the default of what events hold,
+as part of their form."""
+
+
+T = TypeVar("T")
+
+
+def lot_of(preference: UUID) -> bytes:
+    """A pair's, by its id: the lower half, which is random or a hash, and does not tell when the pair was proposed."""
+    return preference.bytes[8:]
+
+
+def heaviest(pairs: Iterable[T], weight: Callable[[T], float], lot: Callable[[T], bytes], limit: int) -> list[T]:
+    """What a training takes: the `limit` pairs that weigh most, in their own order; of equal ones those with the lowest
+    lot, since a file may be sorted. Weight 0 is never taken. No others are kept in memory."""
+    weighed = ((-weight(pair), lot(pair), number, pair) for number, pair in enumerate(pairs))
+    taken = nsmallest(limit, (each for each in weighed if each[0] < 0), key=itemgetter(0, 1, 2))
+    return [pair for *_, pair in sorted(taken, key=itemgetter(2))]
+
+
+CODE = "caravan"
+"""Among what an adapter was made with: the version of Caravan."""
+
+
+class Reference(StrEnum):
+    """What a training must not stray from: the base model, or the adapter that it goes on from."""
+
+    BASE = "base"
+    START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """The adapter of an earlier round, from whose weights a training goes on. `sha256` is that of its weights,
+    `base_sha256` that of its base model's."""
+
+    adapter: str
+    sha256: str
+    base_sha256: str
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The adapter that a training makes again, and the hashes of its weights and its base model's."""
+
+    adapter: str
+    sha256: str
+    base_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
     """All that a trainer needs. `dataset_file` is a path on the trainer's machine; `position` and `dataset_sha256` go
-    into the adapter's passport."""
+    into the adapter's passport. `start_from`: None, from the base model alone. `base_sha256`: what the base model's
+    weights must be; None: whatever they are."""
 
     run_id: UUID
     adapter_name: str
@@ -63,6 +113,8 @@ class TrainingJob:
     position: int
     base_model: str
     config: TrainingConfig
+    start_from: StartingPoint | None = None
+    base_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +123,9 @@ class TrainedAdapter:
 
     `loss_before` is the loss on the first batch, before any update, and `loss_after` the one on the last batch. As the
     two hold different pairs, they tell whether a training worked, and not how well: that is asked on unseen prompts.
-    `precision` is what it was computed in; None: as the run's configuration says.
+    `precision` is what it was computed in; None: as the run's configuration says. `steps` were made, fewer than asked
+    for where the warning `stopped_by` ended the training early; None: as many as the configuration says. `weighting`
+    says how the pairs' weights acted. `made_with`: the versions of Caravan and its libraries, the machine and device.
     """
 
     name: str
@@ -83,6 +137,10 @@ class TrainedAdapter:
     loss_after: float
     seconds: float
     precision: str | None = None
+    steps: int | None = None
+    stopped_by: HealthCode | None = None
+    weighting: str = BEFORE_LOTS
+    made_with: dict[str, str] = field(default_factory=dict)
 
 
 class TrainingRun(BaseAggregate[UUID]):
@@ -94,6 +152,8 @@ class TrainingRun(BaseAggregate[UUID]):
     base_model: str
     alias: str
     config: TrainingConfig
+    start_from: StartingPoint | None
+    reproduces: Original | None = None
     state: TrainingState = field(default=TrainingState.REQUESTED, init=False)
     worker: str = field(default="", init=False)
     epoch: int = field(default=0, init=False)
@@ -105,10 +165,12 @@ class TrainingRun(BaseAggregate[UUID]):
         pass
 
     class Requested(Event, CanInitAggregate[UUID]):
-        """`alias` is the family that the adapter will belong to; `position` and `dataset_sha256` freeze the data."""
+        """`alias` is the family that the adapter will belong to; `position` and `dataset_sha256` freeze the data, and
+        `start_from` the weights to go on from; None: the base model's alone. `reproduces`: the adapter that is to be
+        made again; None: a new one."""
 
         TOPIC = "training_run.requested"
-        class_version = 2
+        class_version = 4
         originator_topic: str
         dataset_id: UUID
         dataset_sha256: str
@@ -116,10 +178,20 @@ class TrainingRun(BaseAggregate[UUID]):
         base_model: str
         alias: str
         config: TrainingConfig
+        start_from: StartingPoint | None
+        reproduces: Original | None
 
         @staticmethod
         def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
             return data | {"config": before_auto(data["config"])}
+
+        @staticmethod
+        def upcast_v2_v3(data: dict[str, Any]) -> dict[str, Any]:
+            return data | {"config": before_their_names(data["config"]), "start_from": None}
+
+        @staticmethod
+        def upcast_v3_v4(data: dict[str, Any]) -> dict[str, Any]:
+            return data | {"reproduces": None}
 
     class Started(Event):
         TOPIC = "training_run.started"
@@ -135,21 +207,34 @@ class TrainingRun(BaseAggregate[UUID]):
 
     class Progressed(Event):
         TOPIC = "training_run.progressed"
+        class_version = 2
         epoch: int
         progress: Progress
+
+        @staticmethod
+        def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+            return dict(data)
 
         def apply(self, aggregate: TrainingRun) -> None:
             aggregate.step = self.progress.step
 
     class Completed(Event):
         TOPIC = "training_run.completed"
-        class_version = 2
+        class_version = 4
         epoch: int
         adapter: TrainedAdapter
 
         @staticmethod
         def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
             return data | {"adapter": data["adapter"] | {"precision": None}}
+
+        @staticmethod
+        def upcast_v2_v3(data: dict[str, Any]) -> dict[str, Any]:
+            return data | {"adapter": data["adapter"] | {"weighting": "sampling/1"}}
+
+        @staticmethod
+        def upcast_v3_v4(data: dict[str, Any]) -> dict[str, Any]:
+            return data | {"adapter": data["adapter"] | {"made_with": {}}}
 
         def apply(self, aggregate: TrainingRun) -> None:
             aggregate.state = TrainingState.COMPLETED
@@ -181,9 +266,15 @@ class TrainingRun(BaseAggregate[UUID]):
         alias: str,
         config: TrainingConfig,
         at: datetime,
+        start_from: StartingPoint | None = None,
+        reproduces: Original | None = None,
     ) -> Self:
         """Asks for a training on a dataset that is built. Raises Invalid for a configuration that cannot work."""
         config.check()
+        if start_from and start_from.reference is Reference.START and not config.precompute_ref_log_probs:
+            raise Invalid(
+                "precompute_ref_log_probs must be true where reference is start: its adapter is then trained on"
+            )
         return cls._create(
             cls.Requested,
             id=id,
@@ -193,6 +284,8 @@ class TrainingRun(BaseAggregate[UUID]):
             base_model=base_model,
             alias=alias,
             config=config,
+            start_from=start_from,
+            reproduces=reproduces,
             timestamp=at,
         )
 

@@ -1,0 +1,1 @@
+"""What the domain and the commands need of the outside world, as Protocols. `adapters/` fulfils them."""
