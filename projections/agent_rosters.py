@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from difflib import unified_diff
+from io import StringIO
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -95,6 +96,23 @@ def history(db: Connection, agent: str, cursor: str | None = None, limit: int = 
     return Page([row | _difference(row["before"] or {}, row["after"] or {}) for row in found.items], found.next_cursor)
 
 
+def difference(before: Row | None, after: Row) -> Row:
+    """What differs between two revisions (None: before the first one): of the texts, and agent by agent."""
+    before = before or {"revision": 0, "text": "", "agents": []}
+    old, new = ({spec["name"]: spec for spec in revision["agents"]} for revision in (before, after))
+    return {
+        "against": before["revision"],
+        "revision": after["revision"],
+        "text_diff": _text_diff(before, after),
+        "agents": [
+            {"name": name, "before": old.get(name), "after": new.get(name)}
+            | _difference(old.get(name) or {}, new.get(name) or {})
+            for name in new | old
+            if old.get(name) != new.get(name)
+        ],
+    }
+
+
 def prompt_changes(db: Connection) -> PromptChanges:
     """By agent, the revisions that changed its system message, in order. To find them is to read every revision, which
     never changes: they are remembered until there is another one."""
@@ -121,6 +139,13 @@ def _find_prompt_changes(db: Connection) -> PromptChanges:
 def _specs() -> TableValuedAlias:
     """Each agent of a revision, as `value`."""
     return func.jsonb_array_elements(TABLE.c.agents).table_valued(column("value", Json), name="specs")
+
+
+def _text_diff(before: Row, after: Row) -> str:
+    """As `diff -u` tells it, which `patch` understands: line ends count, and a last line without one is marked."""
+    old, new = (StringIO(revision["text"], newline="\n").readlines() for revision in (before, after))
+    told = unified_diff(old, new, f"revision {before['revision']}", f"revision {after['revision']}")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in told)
 
 
 def _difference(before: Row, after: Row) -> Row:

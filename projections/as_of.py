@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from domain.errors import Invalid
-from domain.ports import StoredEvents
+from domain.ports.events import StoredEvents
 from projections import checkpoints
 from projections.engine import advance
 from projections.projector import Projector

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from domain.catalogue import EVENT_TYPES
+from domain.evaluation import Evaluation
 from domain.events import ActorKind, Recorded
 from domain.lora_adapter import LoraAdapter
 from domain.training import TrainingRun
@@ -74,7 +75,7 @@ TABLE = Table(
     Index("audit_adapter_idx", "adapter", "position", postgresql_where=text("adapter IS NOT NULL")),
 )
 """`agent` is whose work the event records, `adapter` the one that it used or is about, `tools` the different ones that
-were used, None for none. Most events are an agent's own, so that an index on that kind would help nobody."""
+were asked for or used, None for none. Most events are an agent's own: an index on that kind would help nobody."""
 
 CLOCK_STEP = timedelta(minutes=10)
 """By how much the database's clock may ever have been set back without an event being missed by its time."""
@@ -109,6 +110,10 @@ def _said(event: AggregateEvent) -> Row:
             call = step.call
             tools = sorted({used.name for used in call.tool_calls})
             return {"agent": step.agent, "tools": tools or None, "model": call.model, "adapter": call.adapter}
+        case Workflow.ToolUsed(step=used_by):
+            return {"agent": used_by.agent, "tools": [used_by.call.name]}
+        case Workflow.StepBegun(agent=agent):
+            return {"agent": agent}
         case Workflow.BallotCast(ballot=ballot):
             return {"agent": ballot.judge}
         case TrainingRun.Requested(base_model=model):
@@ -119,8 +124,10 @@ def _said(event: AggregateEvent) -> Row:
             return {"model": trained.base_model, "adapter": trained.name}
         case LoraAdapter.Registered(name=adapter, passport=passport):
             return {"model": passport.base_model, "adapter": adapter}
-        case LoraAdapter.Reserved() | LoraAdapter.Promoted() | LoraAdapter.Retired():
+        case LoraAdapter.Reserved() | LoraAdapter.Promoted() | LoraAdapter.RolledBack() | LoraAdapter.Retired():
             return {"adapter": event.name}
+        case Evaluation.Requested(subject=subject):
+            return {"model": subject.base_model, "adapter": subject.adapter}
         case _:
             return {}
 

@@ -9,6 +9,8 @@ from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Table, Te
 
 from domain.catalogue import topics_of
 from domain.dataset import Dataset
+from domain.dataset_diff import DatasetParts
+from domain.dataset_recipe import TRAIN
 from domain.events import Recorded
 from projections.paging import LIMIT, Page, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
@@ -28,10 +30,13 @@ TABLE = Table(
     Column("state", Text, nullable=False),
     Column("as_of", BigInteger, nullable=False),
     Column("filter", Json, nullable=False),
+    Column("recipe", Json, nullable=False),
     Column("pairs", Integer),
     Column("annotated", Integer),
     Column("sha256", Text),
     Column("size", BigInteger),
+    Column("contents", Json),
+    Column("manifest_sha256", Text),
     Column("requested_at", Moment, nullable=False),
     Column("requested_position", BigInteger, nullable=False),
     Column("built_at", Moment),
@@ -41,7 +46,8 @@ TABLE = Table(
     position(),
     Index("datasets_requested_idx", "requested_position", unique=True),
 )
-"""`as_of` is the last position that the dataset knows of; `size` in bytes."""
+"""`as_of` is the last position that the dataset knows of. `pairs`, `annotated`, `sha256` and `size` (bytes) are those
+of the file that is trained on; all files are in `contents`."""
 
 
 def fold(row: Row | None, recorded: Recorded) -> Row | None:
@@ -58,10 +64,13 @@ def _requested(event: Dataset.Requested, recorded: Recorded) -> Row:
         "state": DatasetState.REQUESTED.value,
         "as_of": event.position,
         "filter": plain(event.filter),
+        "recipe": plain(event.recipe.described()),
         "pairs": None,
         "annotated": None,
         "sha256": None,
         "size": None,
+        "contents": None,
+        "manifest_sha256": None,
         "requested_at": recorded.recorded_at,
         "requested_position": recorded.position,
         "built_at": None,
@@ -72,13 +81,15 @@ def _requested(event: Dataset.Requested, recorded: Recorded) -> Row:
 
 def _change(recorded: Recorded) -> Row:
     match recorded.event:
-        case Dataset.Built(pairs=pairs, annotated=annotated, sha256=sha256, size=size):
+        case Dataset.Built() as built:
             return {
                 "state": DatasetState.BUILT.value,
-                "pairs": pairs,
-                "annotated": annotated,
-                "sha256": sha256,
-                "size": size,
+                "pairs": built.pairs,
+                "annotated": built.annotated,
+                "sha256": built.sha256,
+                "size": built.size,
+                "contents": built.contents and plain(built.contents),
+                "manifest_sha256": built.manifest_sha256,
                 "built_at": recorded.recorded_at,
             }
         case _:
@@ -92,6 +103,11 @@ ROWS = marked(TABLE, TABLE.c.dataset_id)
 def find(db: Connection, dataset_id: UUID) -> Row | None:
     """One dataset."""
     return one(db, ROWS.where(TABLE.c.dataset_id == dataset_id))
+
+
+def parts_of(dataset: Row) -> DatasetParts:
+    """The parts that the dataset in that row has."""
+    return DatasetParts(dataset["dataset_id"], (TRAIN, *(part["name"] for part in dataset["recipe"]["parts"])))
 
 
 def datasets(db: Connection, cursor: str | None = None, limit: int = LIMIT) -> Page:

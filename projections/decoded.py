@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from domain.events import Recorded
-from domain.ports import StoredEvents, StoredRow
+from domain.ports.events import StoredEvents, StoredRow
 from projections.checkpoints import Poison
 
 Found = Recorded | Poison

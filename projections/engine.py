@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from domain.events import Recorded
-from domain.ports import StoredEvents
+from domain.ports.events import StoredEvents
 from projections import checkpoints
 from projections.checkpoints import Poison
 from projections.copying import copied

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine
 
-from domain.ports import StoredEvents, StoredRow
+from domain.ports.events import StoredEvents, StoredRow
 from projections import checkpoints
 from projections.decoded import Decoded
 from projections.engine import TakeIn, take_in, take_in_apart

@@ -1,4 +1,4 @@
-"""The interaction log: one row a model call, searchable by who did what with which model, adapter and tool."""
+"""The interaction log: one row a step, searchable by who did what with which model, adapter and tool."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Double, Index, Integer, Select, Table, Text, Uuid, exists, func, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    exists,
+    func,
+    select,
+)
 
 from domain.events import Recorded, topic_of
+from domain.model_call import ModelCall
+from domain.steps import ToolStep
 from domain.workflow import Workflow
 from projections.paging import LIMIT, Page, every, one, page
 from projections.projector import Projector, Row, plain
@@ -23,10 +39,11 @@ TABLE = Table(
     Column("agent", Text, nullable=False),
     Column("phase", Text, nullable=False),
     Column("n", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
     Column("messages", Json, nullable=False),
     Column("output", Text, nullable=False),
     Column("tool_calls", Json, nullable=False),
-    Column("model", Text, nullable=False),
+    Column("model", Text),
     Column("adapter", Text),
     Column("model_revision", Text),
     Column("input_tokens", Integer, nullable=False),
@@ -35,6 +52,7 @@ TABLE = Table(
     Column("finish_reason", Text, nullable=False),
     Column("score", Double),
     Column("error", Text),
+    Column("cached", Boolean, nullable=False),
     Column("recorded_at", Moment, nullable=False),
     Column("correlation_id", Uuid, nullable=False),
     position(),
@@ -50,21 +68,33 @@ TABLE = Table(
         postgresql_ops={"tool_calls": "jsonb_path_ops"},
     ),
 )
-"""`latency` in seconds, `score` in nats per token."""
+"""`latency` in seconds, `score` in nats per token. `attempt` above 1: the step was begun again. `cached`: the answer
+was given before, and no model was asked. The use of a tool has no model, messages or tokens; it is the one of its
+`tool_calls`, and `output` and `error` are what came of it."""
 
 
 def fold(row: Row | None, recorded: Recorded) -> Row | None:
-    """The call that this event records. Nothing ever changes it."""
+    """The step that this event records. Nothing ever changes it."""
     event = recorded.event
-    if not isinstance(event, Workflow.StepRecorded):
+    if not isinstance(event, Workflow.StepRecorded | Workflow.ToolUsed):
         return row
-    step, call = event.step, event.step.call
+    step = event.step
     return {
         "step_id": step.id,
         "run_id": event.originator_id,
         "agent": step.agent,
         "phase": step.phase,
         "n": step.n,
+        "attempt": step.attempt,
+        **(_used(step) if isinstance(step, ToolStep) else _said(step.call)),
+        "recorded_at": recorded.recorded_at,
+        "correlation_id": recorded.envelope.correlation_id,
+        "position": recorded.position,
+    }
+
+
+def _said(call: ModelCall) -> Row:
+    return {
         "messages": plain(call.messages),
         "output": call.output,
         "tool_calls": plain(call.tool_calls) if call.tool_calls else [],  # as with most calls, and asked of every one
@@ -77,27 +107,46 @@ def fold(row: Row | None, recorded: Recorded) -> Row | None:
         "finish_reason": call.finish_reason,
         "score": call.score,
         "error": call.error,
-        "recorded_at": recorded.recorded_at,
-        "correlation_id": recorded.envelope.correlation_id,
-        "position": recorded.position,
+        "cached": call.cached,
+    }
+
+
+def _used(step: ToolStep) -> Row:
+    return {
+        "messages": [],
+        "output": step.call.result,
+        "tool_calls": plain((step.call,)),
+        "model": None,
+        "adapter": None,
+        "model_revision": None,
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "latency": step.seconds,
+        "finish_reason": "used" if step.call.error is None else "failed",
+        "score": None,
+        "error": step.call.error,
+        "cached": False,
     }
 
 
 def _step_id(recorded: Recorded) -> UUID | None:
     event = recorded.event
-    return event.step.id if isinstance(event, Workflow.StepRecorded) else None
+    return event.step.id if isinstance(event, Workflow.StepRecorded | Workflow.ToolUsed) else None
 
 
-PROJECTOR = Projector(TABLE, (topic_of(Workflow.StepRecorded),), _step_id, fold, inserts_only=True)
+TOPICS = (topic_of(Workflow.StepRecorded), topic_of(Workflow.ToolUsed))
+PROJECTOR = Projector(TABLE, TOPICS, _step_id, fold, inserts_only=True)
 ROWS = marked(TABLE, TABLE.c.run_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which calls to list; None: all. `text` is looked for in what messages and outputs say, whatever its case;
-    `min_tokens` counts both ways; `until` is excluded; `as_of` leaves out what was recorded after that position."""
+    """Which steps to list; None: all. `shared` are further ones of the run, which it has from another one; `text` is
+    looked for in what messages and outputs say, whatever its case; `min_tokens` counts both ways; `until` is excluded;
+    `as_of` leaves out what was recorded after that position."""
 
     run_id: UUID | None = None
+    shared: tuple[UUID, ...] = ()
     agent: str | None = None
     phase: str | None = None
     tool: str | None = None
@@ -117,8 +166,8 @@ def calls(
     limit: int = LIMIT,
     newest_first: bool = True,
 ) -> Page:
-    """Model calls, in the order in which they were recorded."""
-    return page(db, _matching(wanted), TABLE.c.position, cursor, limit, newest_first)
+    """Steps, in the order in which they were recorded."""
+    return page(db, matching(wanted), TABLE.c.position, cursor, limit, newest_first)
 
 
 def find(db: Connection, step_id: UUID) -> Row | None:
@@ -127,7 +176,7 @@ def find(db: Connection, step_id: UUID) -> Row | None:
 
 
 def usage_by_agent(db: Connection, run_id: UUID | None = None) -> list[Row]:
-    """Calls, tokens and mean latency (seconds) of each agent, of one run or of all."""
+    """Model calls, tokens and mean latency (seconds) of each agent, of one run or of all."""
     query = select(
         TABLE.c.agent,
         func.count().label("calls"),
@@ -135,14 +184,18 @@ def usage_by_agent(db: Connection, run_id: UUID | None = None) -> list[Row]:
         func.sum(TABLE.c.output_tokens).label("output_tokens"),
         func.avg(TABLE.c.latency).label("latency"),
     )
+    query = query.where(TABLE.c.model.is_not(None))
     if run_id is not None:
         query = query.where(TABLE.c.run_id == run_id)
     return every(db, query.group_by(TABLE.c.agent).order_by(TABLE.c.agent))
 
 
-def _matching(wanted: Filter) -> Select[Row]:
+def matching(wanted: Filter) -> Select[Row]:
+    """These calls, in no order."""
     query = ROWS
-    for name in ("run_id", "agent", "phase", "model", "adapter"):
+    if wanted.run_id is not None:
+        query = query.where((TABLE.c.run_id == wanted.run_id) | TABLE.c.step_id.in_(wanted.shared))
+    for name in ("agent", "phase", "model", "adapter"):
         if (value := getattr(wanted, name)) is not None:
             query = query.where(TABLE.c[name] == value)
     if wanted.tool is not None:

@@ -22,7 +22,8 @@ from sqlalchemy import (
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
-from domain.lora_adapter import LoraAdapter
+from domain.lora_adapter import LoraAdapter, alias_in_use
+from domain.serving import Servable
 from projections.paging import LIMIT, Page, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.stale import marked
@@ -30,10 +31,11 @@ from projections.tables import METADATA, Json, Moment, position, version
 
 
 class AdapterState(StrEnum):
-    """`promoted`: was put to use at least once; `in_use` in a list says whether it is the one now."""
+    """`promoted`: its promotion stands; `in_use` in a list says whether it is the one now."""
 
     REGISTERED = "registered"
     PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
     RETIRED = "retired"
 
 
@@ -60,7 +62,8 @@ TABLE = Table(
     Index("lora_adapters_registered_idx", "registered_position", unique=True),
     Index("lora_adapters_promoted_idx", "alias", "promoted_position"),
 )
-"""`promoted_*` are those of the last promotion; `reason` is the one given with the last promotion or retirement."""
+"""`promoted_*` are those of the last promotion; `reason` is the one given last: with a promotion, a rollback or the
+retirement."""
 
 
 def fold(row: Row | None, recorded: Recorded) -> Row | None:
@@ -99,6 +102,8 @@ def _change(recorded: Recorded) -> Row:
                 "promoted_position": recorded.position,
                 "reason": reason,
             }
+        case LoraAdapter.RolledBack(reason=reason):
+            return {"state": AdapterState.ROLLED_BACK.value, "reason": reason}
         case LoraAdapter.Retired(reason=reason):
             return {"state": AdapterState.RETIRED.value, "retired_at": recorded.recorded_at, "reason": reason}
         case _:
@@ -110,7 +115,9 @@ ROWS = marked(TABLE, TABLE.c.adapter_id)
 
 
 def find(db: Connection, name: str) -> Row | None:
-    """One adapter, by its name `alias@revision`, with `in_use`."""
+    """One adapter, by its name `alias@revision`, with `in_use`; of `alias@production` the one in use."""
+    if alias := alias_in_use(name):
+        name = promoted(db, alias) or name
     return one(db, _with_use().where(TABLE.c.name == name))
 
 
@@ -131,7 +138,7 @@ def adapters(
 
 
 def promoted(db: Connection, alias: str) -> str | None:
-    """The adapter that the alias means: the one promoted last that is not retired; None where there is none."""
+    """The adapter that the alias means: the one promoted last that stands; None where there is none."""
     query = select(TABLE.c.name).where(TABLE.c.alias == alias, TABLE.c.state == AdapterState.PROMOTED.value)
     return db.execute(query.order_by(TABLE.c.promoted_position.desc()).limit(1)).scalar()
 
@@ -145,3 +152,17 @@ def _with_use() -> Select[Row]:
     )
     in_use: ColumnElement[bool] = and_(TABLE.c.state == AdapterState.PROMOTED.value, TABLE.c.promoted_position == last)
     return ROWS.add_columns(in_use.label("in_use"))
+
+
+def weights(db: Connection) -> dict[str, str]:
+    """The SHA-256 (hex) of the weights of each adapter that is not retired, by its name."""
+    query = select(TABLE.c.name, TABLE.c.passport["sha256"].astext).where(TABLE.c.state != AdapterState.RETIRED.value)
+    return dict(db.execute(query).all())
+
+
+def servable(db: Connection) -> dict[str, Servable]:
+    """What may be asked for, by its name: adapters that are not retired."""
+    passport = TABLE.c.passport
+    query = select(TABLE.c.name, passport["sha256"].astext, passport["base_model"].astext)
+    rows = db.execute(query.where(TABLE.c.state != AdapterState.RETIRED.value))
+    return {name: Servable(sha256, base) for name, sha256, base in rows}

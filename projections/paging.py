@@ -63,10 +63,11 @@ def page(
     found = every(db, query)
     items = found[:limit]
     more = len(found) > limit
-    return Page(items, _encode(items[-1][key.key or ""]) if more else None)
+    return Page(items, cursor_after(items[-1][key.key or ""]) if more else None)
 
 
-def _encode(last: int) -> str:
+def cursor_after(last: int) -> str:
+    """For the rows after the one with that key."""
     return base64.urlsafe_b64encode(str(last).encode()).decode().rstrip("=")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from domain.ports import StoredEvents
-from projections import checkpoints
+from domain.ports.events import StoredEvents
+from projections import DERIVED, checkpoints
 from projections.checkpoints import PARKED_EVENTS
+from projections.derived import forget
 from projections.engine import refold
 from projections.paging import LIMIT, Page, page
 from projections.projector import Projector
@@ -24,7 +25,10 @@ def retry_parked(engine: Engine, events: StoredEvents, projector: Projector) -> 
     with engine.begin() as db:
         position = checkpoints.claim(db, projector.name)
         stale = select(PARKED_EVENTS.c.aggregate_id).where(PARKED_EVENTS.c.projector == projector.name).distinct()
-        for aggregate in db.scalars(stale).all():
+        aggregates = db.scalars(stale).all()
+        if aggregates:
+            forget(db, DERIVED, projector)
+        for aggregate in aggregates:
             refold(db, events, projector, aggregate, position)
         return checkpoints.count_parked(db, projector.name)
 

@@ -18,9 +18,10 @@ from sqlalchemy import Connection, Engine, Index, func, inspect, or_, select, te
 from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from domain.errors import Invalid
-from domain.ports import StoredEvents
-from projections import checkpoints
+from domain.ports.events import StoredEvents
+from projections import DERIVED, checkpoints
 from projections.code import fingerprint
+from projections.derived import forget
 from projections.engine import advance, checkpoint, step
 from projections.failures import OUTAGES
 from projections.projector import Projector
@@ -174,6 +175,7 @@ def _swap(engine: Engine, events: StoredEvents, projector: Projector, shadow: Pr
         if position < used:
             *_, position = advance(db, events, shadow, position, used, batch)
         db.execute(text(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE}'"))
+        forget(db, DERIVED, projector)
         grants = list(db.execute(text(GRANTS_ON), {"table": projector.name}).scalars())
         db.execute(DropTable(projector.table, if_exists=True))
         db.execute(text(f"COMMENT ON TABLE {shadow.name} IS NULL"))

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, func, select
 
-from projections import ALL
+from projections import READ_MODELS
 from projections.checkpoints import CHECKPOINTS, PARKED_EVENTS
 from projections.paging import tally
 from projections.stale import stale_aggregates
@@ -38,7 +38,7 @@ def status(engine: Engine, head: int) -> list[Status]:
         parked = tally(db, PARKED_EVENTS.c.projector)
         stale = stale_aggregates(db)
     found = []
-    for name in (projector.name for projector in ALL):
+    for name in (each.name for each in READ_MODELS):
         position, moved_at = checkpoints.get(name, (0, None))
         lag = max(0, head - position)
         found.append(Status(name, position, lag, parked.get(name, 0), stale.get(name, 0), moved_at))

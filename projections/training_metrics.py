@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, Table, Uuid
 
 from domain.events import Recorded, topic_of
 from domain.training import TrainingRun
+from domain.training_health import warnings
+from domain.training_progress import Progress
 from projections.paging import every
 from projections.projector import Projector, Row
 from projections.stale import marked
 from projections.tables import METADATA, Moment
+
+MEASURES = tuple(field.name for field in fields(Progress) if field.default is None)
+"""What not every step has: those of before it was measured have none of it."""
 
 TABLE = Table(
     "training_metrics",
@@ -27,10 +32,12 @@ TABLE = Table(
     Column("accuracy", Double, nullable=False),
     Column("seconds_left", Double, nullable=False),
     Column("samples_per_second", Double, nullable=False),
+    *(Column(name, Double) for name in MEASURES),
     Column("recorded_at", Moment, nullable=False),
     Index("training_metrics_run_idx", "run_id", "step"),
 )
-"""`epoch` says which trainer reported, 1 being the first that took the run."""
+"""`epoch` says which trainer reported, 1 being the first that took the run. domain.training_progress says what the
+measures mean."""
 
 
 def fold(row: Row | None, recorded: Recorded) -> Row | None:
@@ -59,3 +66,10 @@ def of_run(db: Connection, run_id: UUID, after_step: int = 0) -> list[Row]:
     """A run's steps after that one, in order."""
     query = ROWS.where(TABLE.c.run_id == run_id, TABLE.c.step > after_step)
     return every(db, query.order_by(TABLE.c.step))
+
+
+def health(db: Connection, run_id: UUID) -> list[Row]:
+    """What a run's steps so far warn of now: `code`, `says`, `advice`."""
+    names = [field.name for field in fields(Progress)]
+    steps = [Progress(**{name: row[name] for name in names}) for row in of_run(db, run_id)]
+    return [asdict(warning) for warning in warnings(steps)]

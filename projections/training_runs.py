@@ -26,6 +26,8 @@ TABLE = Table(
     Column("base_model", Text, nullable=False),
     Column("alias", Text, nullable=False),
     Column("config", Json, nullable=False),
+    Column("start_from", Json),
+    Column("reproduces", Json),
     Column("worker", Text),
     Column("epoch", Integer, nullable=False),
     Column("adapter_name", Text),
@@ -40,6 +42,7 @@ TABLE = Table(
     Column("loss_before", Double),
     Column("loss_after", Double),
     Column("seconds", Double),
+    Column("stopped_by", Text),
     Column("adapter_sha256", Text),
     Column("base_sha256", Text),
     Column("requested_at", Moment, nullable=False),
@@ -56,7 +59,8 @@ TABLE = Table(
     Index("training_runs_dataset_idx", "dataset_id"),
 )
 """`as_of` is the last position that the dataset knows of; `loss` to `samples_per_second` are those of the last `step`;
-`started_at` is when the first trainer took the run."""
+`started_at` is when the first trainer took the run. `start_from` is the adapter that it goes on from,
+`reproduces` the one that it makes again, and `stopped_by` the warning that ended it early."""
 
 
 def fold(row: Row | None, recorded: Recorded) -> Row | None:
@@ -77,9 +81,11 @@ def _requested(event: TrainingRun.Requested, recorded: Recorded) -> Row:
         "base_model": event.base_model,
         "alias": event.alias,
         "config": plain(event.config),
+        "start_from": plain(event.start_from),
+        "reproduces": plain(event.reproduces),
         "epoch": 0,
         "step": 0,
-        "total_steps": event.config.steps,
+        "total_steps": event.config.known_steps,
         "requested_at": recorded.recorded_at,
         "requested_position": recorded.position,
         **origin(recorded),
@@ -94,12 +100,13 @@ def _change(row: Row, recorded: Recorded) -> Row:
             state = TrainingState.RUNNING.value
             return {"state": state, "worker": worker, "epoch": epoch, "adapter_name": name, "started_at": started_at}
         case TrainingRun.Progressed(progress=progress):
-            return asdict(progress)
+            return {name: value for name, value in asdict(progress).items() if name in TABLE.columns}
         case TrainingRun.Completed(adapter=adapter):
             return {
                 "state": TrainingState.COMPLETED.value,
                 "finished_at": recorded.recorded_at,
                 "seconds_left": 0.0,
+                "stopped_by": plain(adapter.stopped_by),
                 "pairs": adapter.pairs,
                 "loss_before": adapter.loss_before,
                 "loss_after": adapter.loss_after,
