@@ -1,6 +1,9 @@
-"""The files under artifacts/: datasets as JSON Lines and LoRA adapters. What lies there is whole and never changes.
+"""The files under artifacts/: datasets as JSON Lines, large results of jobs, and LoRA adapters. What lies there is
+whole and never changes.
 
-    artifacts/datasets/<dataset_id>.jsonl
+    artifacts/datasets/<dataset_id>.jsonl  <dataset_id>.<part>.jsonl  <dataset_id>.manifest.json
+                       <dataset_id>.index.sqlite
+    artifacts/jobs/<sha256>.json
     artifacts/adapters/<name>/adapter_model.safetensors  adapter_config.json  README.md  passport.json
 
 Everything is written beside its place under a name that starts with a dot, synced, and then renamed.
@@ -9,17 +12,21 @@ Everything is written beside its place under a name that starts with a dot, sync
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from adapters.durable_files import sync
+from adapters.dataset_staging import StagedFiles, staged
+from adapters.durable_files import sync, whole
+from adapters.rival_rows import RivalRows, rival_rows
+from domain.dataset_recipe import TRAIN
+from domain.errors import NotFound
+from domain.job import ResultFile
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
@@ -45,23 +52,51 @@ class AlreadyPublished(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DatasetFolder:
-    """Fulfils domain.ports.DatasetFiles in `artifacts_dir`/datasets."""
+    """Fulfils domain.ports.datasets.DatasetFiles in `artifacts_dir`/datasets."""
 
     artifacts_dir: Path
 
-    def path(self, id: UUID) -> Path:
-        """Where that dataset's JSON Lines lie, or would."""
-        return self.artifacts_dir / "datasets" / f"{id}.jsonl"
+    def path(self, id: UUID, part: str = TRAIN) -> Path:
+        """Where the JSON Lines of that part lie, or would."""
+        return self._folder / (f"{id}.jsonl" if part == TRAIN else f"{id}.{safe_name(part)}.jsonl")
 
-    def holds(self, id: UUID, sha256: str) -> bool:
-        """Whether that dataset lies there, whole, with that hash (hex)."""
-        file = self.path(id)
+    def holds(self, id: UUID, sha256: str, part: str = TRAIN) -> bool:
+        """Whether that part lies there, whole, with that hash (hex)."""
+        file = self.path(id, part)
         return file.is_file() and sha256_of(file) == sha256
 
     def write(self, id: UUID, lines: Iterable[bytes]) -> tuple[Path, str, int]:
         """Writes them whole or not at all. Returns path, SHA-256 (hex) and size in bytes."""
         file = self.path(id)
         return file, *write_whole(file, lines)
+
+    @contextmanager
+    def staging(self, id: UUID, parts: Sequence[str]) -> Iterator[StagedFiles]:
+        """The files of those parts, to be written side by side; gone at the end unless they were published."""
+        with staged({part: self.path(id, part) for part in parts}) as files:
+            yield files
+
+    @contextmanager
+    def rivals(self) -> Iterator[RivalRows]:
+        """None yet; they are kept beside the datasets."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with rival_rows(self._folder) as rivals:
+            yield rivals
+
+    def keep_manifest(self, id: UUID, content: bytes) -> Path:
+        """Where it lies, with that content."""
+        file = self._folder / f"{id}.manifest.json"
+        if not file.is_file() or file.read_bytes() != content:
+            write_whole(file, [content])
+        return file
+
+    def index(self, id: UUID) -> Path:
+        """Where the index of its pairs lies, or would."""
+        return self._folder / f"{id}.index.sqlite"
+
+    @property
+    def _folder(self) -> Path:
+        return self.artifacts_dir / "datasets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +130,32 @@ class PublishedAdapters:
             shutil.rmtree(staging, ignore_errors=True)
 
 
+@dataclass(frozen=True, slots=True)
+class JobResults:
+    """Fulfils domain.ports.jobs.ResultFiles in `artifacts_dir`/jobs, by content."""
+
+    artifacts_dir: Path
+
+    def keep(self, content: bytes) -> ResultFile:
+        """Writes it whole or not at all; the same again changes nothing."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        write_whole(self._path(sha256), [content])
+        return ResultFile(sha256, len(content))
+
+    def read(self, file: ResultFile) -> bytes:
+        """What was kept. Raises NotFound where it is lost, or is not what it was."""
+        try:
+            content = self._path(file.sha256).read_bytes()
+        except FileNotFoundError as lost:
+            raise NotFound("file of the result", file.sha256) from lost
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise NotFound("sound file of the result", file.sha256)
+        return content
+
+    def _path(self, sha256: str) -> Path:
+        return self.artifacts_dir / "jobs" / f"{sha256}.json"
+
+
 def safe_name(name: str) -> str:
     """The name itself, if it is safe as a file's or a folder's. Raises UnsafeName."""
     if not SAFE_NAME.fullmatch(name):
@@ -113,20 +174,11 @@ def write_whole(file: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
 
     Returns the hex SHA-256 and the size in bytes of what was written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
-    handle, partial = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as opened:
-            for chunk in chunks:
-                digest.update(chunk)
-                size += opened.write(chunk)
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(partial).replace(file)
-    finally:
-        Path(partial).unlink(missing_ok=True)
-    sync(file.parent)
+    with whole(file) as output:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += output.write(chunk)
     return digest.hexdigest(), size
 
 

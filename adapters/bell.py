@@ -61,7 +61,7 @@ class Bell:
             await subscribe(client, heard)
             await asyncio.Event().wait()
 
-        await unless(stop, _connected(self._url, hear))
+        await unless(stop, connected(self._url, hear))
 
     def close(self) -> None:
         """Rings no more."""
@@ -81,7 +81,7 @@ class Bell:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         with closing(loop):
-            loop.run_until_complete(unless(self._stop, _connected(self._url, self._ring_on)))
+            loop.run_until_complete(unless(self._stop, connected(self._url, self._ring_on)))
 
     async def _ring_on(self, client: Client) -> None:
         while True:
@@ -102,12 +102,12 @@ async def subscribe(client: Client, heard: Heard) -> None:
     await client.subscribe(f"{SUBJECT}.>", cb=hear)
 
 
-async def _connected(url: str, use: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
-    """However long it takes; and again, whenever the connection is lost, or given up by nats-py, as after an error that
-    the server tells."""
+async def connected(url: str, use: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+    """Uses a connection to NATS, however long it takes to have one; and again, whenever it is lost, or given up by
+    nats-py, as after an error that the server tells."""
 
     async def lost(error: Exception) -> None:
-        logger.debug("the bell has no NATS: {!r}", error)
+        logger.debug("no connection to NATS: {!r}", error)
 
     while True:
         given_up = asyncio.Event()

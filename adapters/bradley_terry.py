@@ -6,43 +6,41 @@ estimate, so that it exists, and is finite, for few ballots and for answers that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from uuid import UUID
+from collections.abc import Mapping
 
 import choix
 
-from domain.ranking import Ballot, Outcome
+from domain.estimates import C, Ranking
+from domain.ranking import Outcome, Tally
 
 PENALTY = 0.1
 """How much the strengths are drawn towards zero: `PENALTY * strength ** 2` each, beside one log-likelihood a ballot."""
 
 HALVES = 2
 """choix knows no ties and no weights: every ballot counts as two halves, and a tie gives one to each answer."""
+WINS: Mapping[Outcome, tuple[bool, ...]] = {
+    Outcome.FIRST: (True, True),
+    Outcome.SECOND: (False, False),
+    Outcome.TIE: (True, False),
+}
+"""Whether the answer that was shown first has won, of each half; none of ballots that nobody could parse."""
 
 
 class BradleyTerry:
-    """The Ranker port."""
+    """The Ranker port. It writes every ballot out: for a task's ballots, not for millions."""
 
     method = "bradley-terry/1"
 
-    def strengths(self, ballots: Sequence[Ballot]) -> Mapping[UUID, float]:
-        """The strength (log-odds) of every answer that a ballot names, 0 on average."""
-        answers = sorted({answer for ballot in ballots for answer in (ballot.first, ballot.second)})
+    def rank(self, tally: Tally[C]) -> Ranking[C]:
+        """Strengths alone: it knows neither their errors nor the judges'."""
+        answers = list(dict.fromkeys(one for vote in tally for one in (vote.first, vote.second)))
         place = {answer: n for n, answer in enumerate(answers)}
-        halves = [(place[winner], place[loser]) for ballot in ballots for winner, loser in _halves(ballot)]
+        halves = [
+            (place[vote.first], place[vote.second]) if first_won else (place[vote.second], place[vote.first])
+            for vote, count in tally.items()
+            for first_won in WINS.get(vote.outcome, ()) * count
+        ]
         if not halves:
-            return dict.fromkeys(answers, 0.0)
+            return Ranking(self.method, dict.fromkeys(answers, 0.0))
         strengths = choix.opt_pairwise(len(answers), halves, alpha=HALVES * PENALTY)
-        return {answer: float(strengths[n]) for answer, n in place.items()}
-
-
-def _halves(ballot: Ballot) -> Iterator[tuple[UUID, UUID]]:
-    """Winner and loser, twice; nothing where the ballot could not be parsed."""
-    one, other = (ballot.first, ballot.second), (ballot.second, ballot.first)
-    match ballot.outcome:
-        case Outcome.FIRST:
-            yield from (one, one)
-        case Outcome.SECOND:
-            yield from (other, other)
-        case Outcome.TIE:
-            yield from (one, other)
+        return Ranking(self.method, {answer: float(strengths[n]) for answer, n in place.items()})

@@ -11,6 +11,8 @@ LARGEST_COUNT = 2**30 - 1
 """Tokens asked and tokens said are added up in columns of four bytes."""
 LONGEST_NAME = 200
 LONGEST_TEXT = 1_000_000
+MOST_TOOL_CALLS = 100
+"""What else is asked for in one answer is dropped."""
 
 
 def count(value: object) -> int:
@@ -39,7 +41,10 @@ def tame(response: ChatCompletion) -> None:
         message = choice.message
         if message.content is not None:
             message.content = words(message.content, LONGEST_TEXT)
+        if message.tool_calls:
+            message.tool_calls = message.tool_calls[:MOST_TOOL_CALLS]
         for call in message.tool_calls or []:
             if call.type == "function":
+                call.id = words(call.id or "")
                 call.function.name = words(call.function.name)
                 call.function.arguments = words(call.function.arguments, LONGEST_TEXT)

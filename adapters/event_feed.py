@@ -7,10 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, Select, Uuid, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.cloud_events import CloudEvent, cloud_event
 from adapters.event_tables import STORED_EVENTS
+from domain.batch import Batch
+from domain.events import ActorKind, topic_of
+
+RUN_REQUESTED = topic_of(Batch.RunRequested)
 
 
 class EventFeed:
@@ -36,9 +41,11 @@ class EventFeed:
         limit: int = 500,
         newest_first: bool = False,
         db: Connection | None = None,
+        agent: str | None = None,
+        batch: UUID | None = None,
     ) -> list[CloudEvent]:
-        """The first (or last) `limit` events with after < position <= upto, in order, that are of these types and of
-        this aggregate, where any is named."""
+        """The first (or last) `limit` events with after < position <= upto, in order, that are of these types, of this
+        aggregate, by this agent, and of this batch or its runs, where any is named."""
         event = STORED_EVENTS.c
         query = select(STORED_EVENTS).where(event.notification_id > after)
         if upto is not None:
@@ -47,8 +54,27 @@ class EventFeed:
             query = query.where(event.topic.in_(types))
         if aggregate is not None:
             query = query.where(event.originator_id == aggregate)
+        if agent is not None:
+            query = query.where(event.actor_subject == agent, event.actor_kind == ActorKind.AGENT)
+        if batch is not None:
+            query = query.where(or_(event.originator_id == batch, event.originator_id.in_(_runs_of(batch))))
         order = event.notification_id.desc() if newest_first else event.notification_id
         return self._read(query.order_by(order).limit(limit), db)
+
+    def life(
+        self, aggregate: UUID, upto: int, types: Sequence[str], db: Connection | None = None, limit: int = 500
+    ) -> list[CloudEvent]:
+        """What of these types happened to the aggregate up to that position, in order: all of it, or how it began and
+        the newest, `limit` events together."""
+        newest = self.page(0, upto, types, aggregate, limit, newest_first=True, db=db)[::-1]
+        if len(newest) < limit:
+            return newest
+        return self.page(0, upto, types, aggregate, limit=1, db=db) + newest[1:]
+
+    def runs_of(self, batch: UUID) -> list[UUID]:
+        """The runs that the batch has asked for."""
+        with self._engine.connect() as connection:
+            return list(connection.scalars(_runs_of(batch)))
 
     def at(self, positions: Sequence[int], db: Connection | None = None) -> list[CloudEvent]:
         """The events at these positions, in the order in which they are named."""
@@ -62,3 +88,10 @@ class EventFeed:
 
     def _connected(self, db: Connection | None) -> AbstractContextManager[Connection]:
         return self._engine.connect() if db is None else nullcontext(db)
+
+
+def _runs_of(batch: UUID) -> Select[UUID]:
+    """By the log itself: a read model may be behind it."""
+    event = STORED_EVENTS.c
+    run = cast(cast(func.convert_from(event.state, "UTF8"), JSONB)["run"].astext, Uuid)
+    return select(run).where(event.originator_id == batch, event.topic == RUN_REQUESTED)

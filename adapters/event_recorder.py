@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import psycopg
 from eventsourcing.persistence import (
+    ApplicationRecorder,
     DataError,
     InfrastructureFactory,
     IntegrityError,
@@ -44,11 +45,15 @@ POOL = {
     "POSTGRES_POOL_SIZE": "2",
     "POSTGRES_MAX_OVERFLOW": "14",
     "POSTGRES_MAX_WAITING": "200",
-    "POSTGRES_CONNECT_TIMEOUT": "5",
+    "POSTGRES_CONNECT_TIMEOUT": "1",
     "POSTGRES_LOCK_TIMEOUT": "10",
     "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "5",
 }
-"""Times in seconds. A writer that hangs in a transaction loses its connection, and the lock that others wait for."""
+"""Times in seconds. A writer that hangs in a transaction loses its connection, and the lock that others wait for. The
+library tries ten times to be given a connection, for so long each: some 12 s, and whoever asks is told of an outage."""
+RECONNECT_SECONDS = 2.0
+"""After it the pool tries anew only when it is asked, and at once: its pauses would grow with the outage, and outlive
+it."""
 UNREACHABLE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """libpq's own settings: a server that is gone without a word is given up after some 10 s (the first is in ms)."""
 UTF8 = {"client_encoding": "utf8"}
@@ -210,6 +215,11 @@ class EnvelopeFactory(PostgresFactory):
     application_recorder_class = EnvelopeRecorder
     process_recorder_class = EnvelopeProcessRecorder
 
+    @retry((InterfaceError, OperationalError), max_attempts=5, wait=0.2)
+    def application_recorder(self) -> ApplicationRecorder:
+        """As the library's, but the first connection may take longer than one try on a machine that is busy."""
+        return super().application_recorder()
+
 
 def open_factory(database_url: str) -> EnvelopeFactory:
     """The library's factory for the database of that URL, `sslmode` and all. Alembic makes the tables.
@@ -229,6 +239,7 @@ def open_factory(database_url: str) -> EnvelopeFactory:
     )
     factory = cast(EnvelopeFactory, constructed)
     factory.datastore.pool.kwargs = {"row_factory": dict_row, **UNREACHABLE, **conninfo, **UTF8}
+    factory.datastore.pool.reconnect_timeout = RECONNECT_SECONDS
     factory.datastore.pool._check = check_after_rest()  # the library knows only always (POSTGRES_PRE_PING) and never
     factory.datastore.pool._configure = _reading_by_index(factory.datastore.after_connect_func())
     return factory

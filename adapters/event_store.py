@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
@@ -20,13 +21,14 @@ from adapters.aggregate_cache import Loaded
 from adapters.aggregates import Aggregates
 from adapters.event_json import PlainJsonMapper, event_from
 from adapters.event_recorder import EnvelopeRecorder, OnAppend, nobody, open_factory
+from adapters.lives import UNKNOWN, Lives
 from adapters.loop_waits import blocking, is_on_loop, wait_for
 from domain.errors import DomainError, NotFound, VersionConflict
-from domain.events import Actor, ActorKind, Envelope, Recorded
-from domain.ports import A, Clock, ConcurrentWrite, Written
+from domain.events import Actor, ActorKind, Envelope, Life, Recorded
+from domain.ports.events import A, Clock, ConcurrentWrite, Written
 
 READ_BATCH = 1000
-NOBODY = Actor("unknown", ActorKind.AUTOMATION)
+NOBODY = Actor(UNKNOWN, ActorKind.AUTOMATION)
 _COLUMNS = sql.SQL(
     "notification_id, originator_id, originator_version, topic, state, recorded_at, actor_subject, actor_kind,"
     " correlation_id, causation_id, command_id, traceparent, project, data_subjects"
@@ -53,6 +55,7 @@ class PostgresEventStore:
         self.recorder = cast(EnvelopeRecorder, self._factory.application_recorder())
         self.recorder.on_append = on_append
         self._mapper = PlainJsonMapper()
+        self._lives = Lives(self._factory.datastore.get_connection)
         self._aggregates = Aggregates(self._factory.datastore, self._mapper)
         self._clock = clock
         self._new_id = new_id
@@ -87,6 +90,40 @@ class PostgresEventStore:
         for row in self.read_rows(after, upto, topics):
             yield recorded(row)
 
+    def lives(
+        self, began: str, upto: int, telling: Sequence[str], after: int = 0, until: int | None = None
+    ) -> Iterator[Life]:
+        """Of every aggregate that an event of the topic `began` begins, with after < its position <= until: that event
+        and the last one of the topics in `telling`, itself where there is none, up to the position `upto`; in the order
+        in which they began."""
+        return self._lives.read(began, upto, telling, after, upto if until is None else until)
+
+    def cut(self, began: str, after: int, upto: int, lives: int) -> int | None:
+        """The position at which so many of these have begun after that one; None where fewer have, up to `upto`."""
+        return self._lives.cut(began, after, upto, lives)
+
+    def position_at(self, moment: datetime) -> int:
+        """The position of the last event that was recorded up to that moment; 0 where none was.
+
+        Found by halving: positions are in the order of commits, and so of the database's clock, unless that was set
+        back. Then it is one of the places where the log passed that moment.
+        """
+        return blocking(self._position_at, moment)
+
+    def _position_at(self, moment: datetime) -> int:
+        query = "SELECT recorded_at FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT 1"
+        with self.recorder.datastore.get_connection() as connection:
+
+            def following(position: int) -> datetime:
+                (found,) = connection.execute(query, (position,)).fetchall()
+                recorded_at: datetime = found["recorded_at"]
+                return recorded_at
+
+            last = connection.execute("SELECT coalesce(max(notification_id), 0) AS head FROM stored_events").fetchall()[
+                0
+            ]["head"]
+            return bisect_right(range(last), moment, key=following)
+
     def read_rows(
         self, after: int = 0, upto: int | None = None, topics: Sequence[str] = (), limit: int | None = None
     ) -> Iterator[DictRow]:
@@ -112,11 +149,19 @@ class PostgresEventStore:
         """The event in such a row. Raises UnknownEvent or ValueError."""
         return recorded(row)
 
-    def history(self, id: UUID) -> Sequence[Recorded]:
-        """One aggregate's events, in order; empty when there is none."""
-        query = sql.SQL("SELECT {} FROM stored_events WHERE originator_id = %s ORDER BY originator_version")
+    def history(self, id: UUID, upto: int | None = None) -> Sequence[Recorded]:
+        """One aggregate's events, in order, to that version of it (None: all); empty when there is none."""
+        query = sql.SQL("SELECT {} FROM stored_events WHERE originator_id = %s{} ORDER BY originator_version")
+        bound = sql.SQL("" if upto is None else " AND originator_version <= %s")
+        values = (id,) if upto is None else (id, upto)
         with self.recorder.datastore.get_connection() as connection:
-            return [recorded(row) for row in connection.execute(query.format(_COLUMNS), (id,)).fetchall()]
+            return [recorded(row) for row in connection.execute(query.format(_COLUMNS, bound), values).fetchall()]
+
+    def beginnings(self, ids: Collection[UUID]) -> Sequence[Recorded]:
+        """The first event of each of these aggregates that there is, in no order."""
+        query = sql.SQL("SELECT {} FROM stored_events WHERE originator_id = ANY(%s) AND originator_version = 1")
+        with self.recorder.datastore.get_connection() as connection:
+            return [recorded(row) for row in connection.execute(query.format(_COLUMNS), (list(ids),)).fetchall()]
 
     def outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
         """What that command was answered and its fingerprint; None when it was never executed."""
@@ -194,6 +239,9 @@ class PostgresSession:
     def head(self) -> int:
         return self._store.head()
 
+    def position_at(self, moment: datetime) -> int:
+        return self._store.position_at(moment)
+
     def get(self, kind: type[A], id: UUID, version: int | None = None) -> A:
         """Raises NotFound or VersionConflict."""
         aggregate = self.find(kind, id)
@@ -209,6 +257,12 @@ class PostgresSession:
             return None
         self._loaded.append(loaded)
         return loaded.aggregate if isinstance(loaded.aggregate, kind) else None
+
+    def history(self, id: UUID, upto: int | None = None) -> Sequence[Recorded]:
+        return blocking(self._store.history, id, upto)
+
+    def beginnings(self, ids: Collection[UUID]) -> Sequence[Recorded]:
+        return blocking(self._store.beginnings, ids)
 
     def save(self, *aggregates: BaseAggregate[UUID]) -> Written:
         """Raises ConcurrentWrite when somebody else was faster."""

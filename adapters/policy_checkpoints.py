@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from adapters.event_tables import PARKED_BY_POLICIES, POLICY_CHECKPOINTS
-from domain.ports import Standing
+from domain.ports.events import Standing
 from domain.text import excerpt
 
 

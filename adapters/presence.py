@@ -1,7 +1,7 @@
-"""Which workers are alive: each leaves a sign of life every two seconds, by the database's clock.
+"""Which workers are alive: each leaves a sign of life every second, by the database's clock, and holds a lock.
 
-A worker that is silent for ten seconds is gone, and others may take over what it was doing. One that ends in good
-order takes its row away, so nobody waits.
+The lock goes with its connection, so that a worker that was killed is gone after three seconds. One that is only slow
+has ten: others may take over what it was doing then. One that ends in good order takes its row away, so nobody waits.
 """
 
 from __future__ import annotations
@@ -13,23 +13,43 @@ from datetime import timedelta
 from threading import Event, Thread
 
 from loguru import logger
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Connection, Engine, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.event_tables import WORKERS
 
-BEAT_SECONDS = 2.0
+BEAT_SECONDS = 1.0
+LOST_AFTER = timedelta(seconds=3)
+"""Without a sign of life and without the lock."""
 GONE_AFTER = timedelta(seconds=10)
+"""Without a sign of life, with the lock or without."""
 FORGOTTEN_AFTER = timedelta(days=1)
+
+LOCKS = 0x776F726B
+"""The first half of the advisory locks' keys; the second one is the name's hash. The locks are shared ones: nobody
+waits for one whose connection is lost on our side alone, or for a name of the same hash."""
+HOLD = text("SELECT pg_advisory_lock_shared(:locks, hashtext(:worker))")
+HELD = text(
+    "EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND classid = :locks"
+    " AND objid = (hashtext(workers.worker)::bigint & 4294967295)::oid"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
 
 
 class Presence:
-    """Fulfils domain.ports.Workers."""
+    """Fulfils domain.ports.jobs.Workers."""
 
-    def __init__(self, engine: Engine, beat_seconds: float = BEAT_SECONDS, gone_after: timedelta = GONE_AFTER) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        beat_seconds: float = BEAT_SECONDS,
+        lost_after: timedelta = LOST_AFTER,
+        gone_after: timedelta = GONE_AFTER,
+    ) -> None:
         self._engine = engine
         self._beat_seconds = beat_seconds
+        self._lost_after = lost_after
         self._gone_after = gone_after
         self._silent_until = 0.0
 
@@ -40,23 +60,27 @@ class Presence:
 
     def living(self) -> frozenset[str]:
         """The names of all workers that are alive."""
-        query = select(WORKERS.c.worker).where(WORKERS.c.seen_at > func.clock_timestamp() - self._gone_after)
+        now, seen = func.clock_timestamp(), WORKERS.c.seen_at
+        alive = (seen > now - self._lost_after) | ((seen > now - self._gone_after) & HELD.bindparams(locks=LOCKS))
         with self._engine.connect() as connection:
-            return frozenset(connection.scalars(query))
+            return frozenset(connection.scalars(select(WORKERS.c.worker).where(alive)))
 
     def beat(self, worker: str) -> None:
         """One sign of life."""
-        row = insert(WORKERS).values(worker=worker, seen_at=func.clock_timestamp())
         with self._engine.begin() as connection:
-            connection.execute(
-                row.on_conflict_do_update(index_elements=["worker"], set_={"seen_at": row.excluded.seen_at})
-            )
+            _beat(connection, worker)
 
     def leave(self, worker: str) -> None:
         """The worker is gone from now on. Rows of workers that died long ago go with it."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(WORKERS).where(WORKERS.c.worker == worker))
+        self.forget_long_gone()
+
+    def forget_long_gone(self) -> int:
+        """Removes the rows of workers that died a day ago or longer, and says how many."""
         long_gone = WORKERS.c.seen_at < func.clock_timestamp() - FORGOTTEN_AFTER
         with self._engine.begin() as connection:
-            connection.execute(delete(WORKERS).where((WORKERS.c.worker == worker) | long_gone))
+            return connection.execute(delete(WORKERS).where(long_gone)).rowcount
 
     @contextmanager
     def announced(self, worker: str) -> Iterator[None]:
@@ -79,9 +103,23 @@ class Presence:
                 logger.warning("worker {} could not sign off, and counts as alive a moment longer: {}", worker, error)
 
     def _keep_beating(self, worker: str, stop: Event) -> None:
-        while not stop.wait(self._beat_seconds):
+        while not stop.is_set():
             try:
-                self.beat(worker)
+                with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                    connection.detach()  # the lock ends with it: it must not go back to the pool
+                    self._beat_with(connection, worker, stop)
             except SQLAlchemyError as error:
                 self._silent_until = time.monotonic() + self._gone_after.total_seconds()
                 logger.warning("worker {} could not give a sign of life: {}", worker, error)
+                stop.wait(self._beat_seconds)
+
+    def _beat_with(self, connection: Connection, worker: str, stop: Event) -> None:
+        connection.execute(HOLD, {"locks": LOCKS, "worker": worker})
+        _beat(connection, worker)
+        while not stop.wait(self._beat_seconds):
+            _beat(connection, worker)
+
+
+def _beat(connection: Connection, worker: str) -> None:
+    row = insert(WORKERS).values(worker=worker, seen_at=func.clock_timestamp())
+    connection.execute(row.on_conflict_do_update(index_elements=["worker"], set_={"seen_at": row.excluded.seen_at}))

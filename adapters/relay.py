@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import nats
@@ -45,14 +46,19 @@ SILENCE = "10s"
 """A leader that says nothing to Postgres for so long (its machine hangs) loses its connection, and with it the lead."""
 
 Connection = psycopg.AsyncConnection[DictRow]
+OnPublished = Callable[[Sequence[Mapping[str, Any]], int], None]
+"""Told of the rows of `stored_events` that NATS has been told of, and since when (ns since 1970)."""
 
 
 class Relay:
     """`run` it in as many processes as you like."""
 
-    def __init__(self, database_url: str, nats_url: str) -> None:
+    def __init__(
+        self, database_url: str, nats_url: str, on_published: OnPublished = lambda _rows, _began: None
+    ) -> None:
         self._database_url = database_url
         self._nats_url = nats_url
+        self._on_published = on_published
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Postgres or NATS being down is a pause, not an end."""
@@ -76,7 +82,7 @@ class Relay:
                 await declare_stream(client.jetstream())
                 woken = asyncio.Event()
                 await bell.subscribe(client, lambda _topic: woken.set())
-                await _lead(db, client, woken, backoff)
+                await _lead(db, client, woken, backoff, self._on_published)
         finally:
             await client.close()
 
@@ -94,7 +100,9 @@ async def _win(db: Connection) -> None:
         await asyncio.sleep(ELECTION_SECONDS)
 
 
-async def _lead(db: Connection, client: Client, woken: asyncio.Event, backoff: Backoff) -> None:
+async def _lead(
+    db: Connection, client: Client, woken: asyncio.Event, backoff: Backoff, on_published: OnPublished
+) -> None:
     """Tells of what is there, and then of what comes, whenever `woken` is set and now and then without."""
     jetstream = client.jetstream()
     await db.execute("INSERT INTO relay (name, position) VALUES (%s, 0) ON CONFLICT DO NOTHING", (NAME,))
@@ -105,31 +113,37 @@ async def _lead(db: Connection, client: Client, woken: asyncio.Event, backoff: B
         query = "SELECT * FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
         rows = await (await db.execute(query, (position, BATCH))).fetchall()
         if rows:
+            began = time.time_ns()
             try:
-                await _publish(jetstream, rows)
+                taken = rows[: await _publish(jetstream, rows)]
             except TimeoutError:
                 await _forget_if_stuck(db, client, rows[-1:])
                 raise
-            position = rows[-1]["notification_id"]
+            position = taken[-1]["notification_id"]
             await db.execute("UPDATE relay SET position = %s WHERE name = %s", (position, NAME))
             backoff.reset()
+            on_published(taken, began)
         if len(rows) < BATCH:
             await asyncio.sleep(GATHER_SECONDS)
             await pause(woken, POLL_SECONDS)
 
 
-async def _publish(jetstream: JetStreamContext, rows: Sequence[DictRow]) -> None:
-    """Returns once the stream has all of them. Raises one of OUTAGES, also when the stream is gone."""
-    pending = []
+async def _publish(jetstream: JetStreamContext, rows: Sequence[DictRow]) -> int:
+    """How many of them, from the first, the stream has: on a machine that is slow not all, and the others are told
+    again. So whatever the backlog, the relay gets on. Raises one of OUTAGES where it has none: TimeoutError where it
+    said nothing in time; also when it is gone.
+    """
+    pending: list[asyncio.Future[Any]] = []
     try:
         for row in rows:
             event = told(row)
             subject, headers = f"{SUBJECTS}.{event['type']}", {"Nats-Msg-Id": event["id"]}
             pending.append(await jetstream.publish_async(subject, encoded(event), headers=headers))
-        async with asyncio.timeout(ACK_SECONDS):
-            answers = await asyncio.gather(*pending, return_exceptions=True)
-        if failures := [answer for answer in answers if isinstance(answer, BaseException)]:
+        await asyncio.wait(pending, timeout=ACK_SECONDS)
+        failures = [each.exception() if each.done() else TimeoutError() for each in pending]
+        if failures[0]:
             raise failures[0]
+        return next((taken for taken, failure in enumerate(failures) if failure), len(rows))
     finally:
         for future in pending:
             future.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,9 +11,12 @@ import httpx
 from openai import AsyncOpenAI
 from pydantic import BaseModel, Field, ValidationError
 
-from adapters.endpoint_patience import ModelRefused, persistently
+from adapters.answer_cache import KeptAnswers
+from adapters.endpoint_patience import persistently
 from adapters.endpoint_values import count, words
+from adapters.telemetry.gen_ai import SCORE, model_call
 from domain.model_call import Message, ModelCall, Usage
+from domain.ports.agents import InputRefused, ModelRefused
 
 SCORED = "scored"
 """The finish reason of such calls: nothing was generated."""
@@ -31,14 +34,24 @@ class _Score(BaseModel):
 
 
 class ScoreClient:
-    """`model` is the name to ask for, `adapter` the LoRA adapter that it stands for (None: the base)."""
+    """`model` is the name to ask for, `adapter` the LoRA adapter that it stands for (None: the base). Where there are
+    answers `kept`, what was asked before is not asked again."""
 
-    def __init__(self, client: AsyncOpenAI, model: str, adapter: str | None, endpoint: str, patience: float) -> None:
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        adapter: str | None,
+        endpoint: str,
+        patience: float,
+        kept: KeptAnswers | None = None,
+    ) -> None:
         self._client = client
         self._model = model
         self._adapter = adapter
         self._endpoint = endpoint
         self._patience = patience
+        self._kept = kept
 
     async def score(self, messages: Sequence[Message]) -> ModelCall:
         """The mean log-probability per token (nats) of all the assistant's messages. Raises ModelUnavailable.
@@ -47,29 +60,52 @@ class ScoreClient:
         """
         body = {"model": self._model, "messages": [asdict(message) for message in messages]}
         began = time.monotonic()
-
-        async def attempt() -> httpx.Response:
-            nonlocal began
-            began = time.monotonic()
-            return await self._client.post("/score", cast_to=httpx.Response, body=body)
-
-        try:
-            response = await persistently(attempt, self._endpoint, self._patience)
-            latency = time.monotonic() - began
-            score = _Score.model_validate_json(response.content)
-        except (ModelRefused, ValidationError) as error:
-            raise ModelRefused(
-                f"{self._endpoint} did not score an answer: {error}; where an endpoint has no `POST /score` like that "
-                "of Caravan's model server, write `ballot: verdict`"
-            ) from error
+        if known := await self._scored_before(body):
+            score, usage = known, Usage()
+        else:
+            score, began = await self._score(body)
+            usage = Usage(count(score.usage.prompt_tokens), count(score.usage.completion_tokens))
+        latency = time.monotonic() - began
         return ModelCall(
             messages=tuple(messages),
             output="",
             model=self._model,
-            usage=Usage(count(score.usage.prompt_tokens), count(score.usage.completion_tokens)),
+            usage=usage,
             latency=latency,
             finish_reason=SCORED,
             adapter=self._adapter,
             model_revision=None if score.system_fingerprint is None else words(score.system_fingerprint),
             score=score.mean_logprob,
+            cached=known is not None,
         )
+
+    async def _score(self, body: Mapping[str, Any]) -> tuple[_Score, float]:
+        """The endpoint's, and when the attempt began that it came of."""
+        began = time.monotonic()
+
+        async def attempt() -> httpx.Response:
+            nonlocal began
+            began = time.monotonic()
+            with model_call(SCORE, self._model, url=str(self._client.base_url)):
+                return await self._client.post("/score", cast_to=httpx.Response, body=body)
+
+        try:
+            response = await persistently(attempt, self._endpoint, self._patience, self._adapter)
+            score = _Score.model_validate_json(response.content)
+        except (ModelRefused, ValidationError) as error:
+            refusal = InputRefused if isinstance(error, InputRefused) else ModelRefused
+            raise refusal(
+                f"{self._endpoint} did not score an answer: {error}; where an endpoint has no `POST /score` like that "
+                "of Caravan's model server, write `ballot: verdict`"
+            ) from error
+        if self._kept:
+            await self._kept.keep(body, response.content, SCORED)
+        return score, began
+
+    async def _scored_before(self, body: Mapping[str, Any]) -> _Score | None:
+        if self._kept is None or (found := await self._kept.find(body)) is None:
+            return None
+        try:
+            return _Score.model_validate_json(found)
+        except ValidationError:
+            return None

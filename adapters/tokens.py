@@ -52,6 +52,13 @@ class ApiTokens:
         with self._engine.connect() as connection:
             return [_listed(row) for row in connection.execute(query).mappings()]
 
+    def role_of(self, name: str) -> Role | None:
+        """What whoever has the token of that name may do; None where there is none, or it is revoked."""
+        query = select(API_TOKENS.c.role).where(API_TOKENS.c.name == name, API_TOKENS.c.revoked_at.is_(None))
+        with self._engine.connect() as connection:
+            role = connection.execute(query).scalar()
+        return role and Role(role)
+
     def revoke(self, name: str) -> None:
         """A repeat changes nothing. Raises NotFound."""
         with self._engine.begin() as connection:

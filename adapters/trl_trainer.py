@@ -6,19 +6,11 @@ job, here or after a restart, goes on from there and ends with the same adapter 
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any
 from uuid import UUID
 
 from loguru import logger
@@ -27,27 +19,23 @@ from pydantic import ValidationError
 from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of, write_whole
 from adapters.dpo.failures import why_it_died, why_it_raised
 from adapters.dpo.job import DpoJob
+from adapters.dpo.launching import TrainingProcess, scrubbed
 from adapters.embedded.logs import LogFile
-from adapters.embedded.tether import tethered
 from adapters.lora_passport import read_passport
-from domain.training import Progress, TrainedAdapter, TrainingCancelled, TrainingFailed, TrainingJob
+from domain.training import TrainedAdapter, TrainingCancelled, TrainingFailed, TrainingJob
+from domain.training_progress import Progress
 
 KILLS_SURVIVED = 2
 """How often one `train` starts a child again that somebody else ended, before it calls that a failure."""
 
-POLL_SECONDS = 0.5
-
-_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
-_KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "OMP_", "COVERAGE_")
-
 
 class TrlTrainer:
-    """Fulfils domain.ports.Trainer with TRL's DPOTrainer and PEFT's LoRA.
+    """Fulfils domain.ports.training.Trainer with TRL's DPOTrainer and PEFT's LoRA.
 
     `base_model_dir` holds the base model's safetensors and tokenizer; its name is the base model's. `work_dir` gets a
-    folder per run until the run is forgotten, `log_dir` a log per run for good. `device`: `auto` (one GPU where there
-    is one), `cpu` or `cuda`. A cancelled child that does not stop within `grace_seconds` is killed; its last checkpoint
-    stays.
+    folder per run until the run is forgotten, `log_dir` a log per run for good. `device`: `auto` (a GPU for each
+    process where there are some), `cpu` or `cuda`. A cancelled child that does not stop within `grace_seconds` is
+    killed, and so is one that used no processor for `standstill_seconds`; its last checkpoint stays.
     """
 
     def __init__(
@@ -59,6 +47,7 @@ class TrlTrainer:
         device: str = "auto",
         checkpoint_every: int = 4,
         grace_seconds: float = 120,
+        standstill_seconds: float = 300,
     ) -> None:
         self._base_model = base_model_dir.name
         self._base_model_dir = base_model_dir.resolve()
@@ -68,6 +57,7 @@ class TrlTrainer:
         self._device = device
         self._checkpoint_every = checkpoint_every
         self._grace_seconds = grace_seconds
+        self._standstill_seconds = standstill_seconds
 
     def log_file(self, run_id: UUID) -> Path:
         """Where everything is that the libraries said during that run."""
@@ -92,15 +82,22 @@ class TrlTrainer:
             except OSError as error:
                 raise failure(why_it_raised(error), log) from error
             report = process.follow(on_progress, cancelled)
-            if "finished" not in report and cancelled():
+            if "finished" in report:
+                break
+            if cancelled():
                 raise TrainingCancelled("the training was cancelled; its checkpoint is kept")
             if "failed" in report:
                 raise failure(report["failed"], log)
             # A child that hears SIGTERM reports `cancelled` and exits with 0, whoever sent it.
             returncode = -signal.SIGTERM if "cancelled" in report else process.returncode
-            if returncode in (-signal.SIGKILL, -signal.SIGTERM) and kills < KILLS_SURVIVED:
+            # Of several processes, one that is killed leaves the launcher to end with 1.
+            killed = returncode in (-signal.SIGKILL, -signal.SIGTERM) or (returncode and job.config.num_processes > 1)
+            if (killed or process.stood_still) and kills < KILLS_SURVIVED:
                 kills += 1
-                logger.warning("the process of training run {} was ended by another; it goes on", job.run_id)
+                why = "stood still, its log says where" if process.stood_still else "was ended by another"
+                logger.warning("the process of training run {} {}; it goes on", job.run_id, why)
+            elif process.stood_still:
+                raise failure("the training process stands still again and again", log)
             elif returncode:
                 raise failure(why_it_died(returncode), log)
         return self._published(job)
@@ -132,6 +129,10 @@ class TrlTrainer:
             loss_after=passport.metrics.loss_after,
             seconds=passport.metrics.seconds,
             precision=passport.config.precision,
+            steps=passport.steps,
+            stopped_by=passport.stopped_by,
+            weighting=passport.weighting,
+            made_with=passport.made_with,
         )
 
     def _folder(self, run_id: UUID) -> Path:
@@ -151,103 +152,15 @@ class TrlTrainer:
         )
         job_file = folder / "job.json"
         write_whole(job_file, [dpo_job.to_json()])
-        environment = scrubbed(os.environ) | {"TMPDIR": str(temporary), "HF_HOME": str(folder / "huggingface")}
-        return TrainingProcess(job_file, log, environment, self._grace_seconds)
-
-
-class TrainingProcess:
-    """A running `adapters.dpo.process`, and the pipe on which it reports."""
-
-    def __init__(self, job_file: Path, log: LogFile, environment: Mapping[str, str], grace_seconds: float) -> None:
-        self._grace_seconds = grace_seconds
-        reading, writing = os.pipe()
-        try:
-            command = [sys.executable, "-m", "adapters.dpo.process", str(job_file), str(writing)]
-            with log.open() as output:
-                self._process = subprocess.Popen(
-                    tethered(command, signal.SIGKILL),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    env=environment,
-                    pass_fds=[writing],
-                )
-        except BaseException:
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
-        self._reports: SimpleQueue[bytes | None] = SimpleQueue()
-        threading.Thread(target=self._listen, args=[reading], daemon=True).start()
-
-    @property
-    def returncode(self) -> int:
-        """Waits for the end. Negative: the signal that killed it."""
-        return self._process.wait()
-
-    def follow(self, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> dict[str, Any]:
-        """Passes progress on until the process ends; returns its last report, empty if it died before any.
-
-        Whatever the callbacks raise ends the process.
-        """
-        last: dict[str, Any] = {}
-        kill_at = math.inf
-        try:
-            while True:
-                if kill_at == math.inf and cancelled():
-                    self._process.terminate()
-                    kill_at = time.monotonic() + self._grace_seconds
-                if time.monotonic() > kill_at:
-                    self._process.kill()
-                try:
-                    line = self._reports.get(timeout=POLL_SECONDS)
-                except Empty:
-                    continue
-                if line is None:
-                    break
-                last = json.loads(line)
-                match last:
-                    case {"progress": values}:
-                        on_progress(Progress(**values))
-                    case {"started": {"device": device, "step": step}}:
-                        logger.info("training on {} from step {}", device, step)
-        except BaseException:
-            self._process.kill()
-            raise
-        finally:
-            self._process.wait()
-        return last
-
-    def _listen(self, reading: int) -> None:
-        with os.fdopen(reading, "rb") as reports:
-            for line in reports:
-                self._reports.put(line)
-        self._reports.put(None)
+        processes = job.config.num_processes
+        environment = scrubbed(os.environ, processes) | {
+            "TMPDIR": str(temporary),
+            "HF_HOME": str(folder / "huggingface"),
+        }
+        return TrainingProcess(job_file, log, environment, self._grace_seconds, self._standstill_seconds, processes)
 
 
 def failure(reason: str, log: LogFile) -> TrainingFailed:
     """The reason, and what the libraries said last."""
     tail = log.tail()
     return TrainingFailed(f"{reason}. Its log is {log.path}" + (f" and ends with:\n{tail}" if tail else ""))
-
-
-def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a training process may know: where programs are and which GPU to use. No tokens, no hub, no telemetry."""
-    kept = {
-        name: value for name, value in environment.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
-    }
-    # TRL would spread a batch over every GPU that it sees, which would make another adapter.
-    kept.setdefault("CUDA_VISIBLE_DEVICES", "0")
-    # Threads that spin while they wait take the cores from each other when other processes work too: on two busy cores
-    # a step took 18 s, and 6 s like this.
-    kept.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return kept | {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONHASHSEED": "0",  # PEFT writes a set into adapter_config.json
-        "WANDB_DISABLED": "true",
-    }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from adapters.dpo.failures import OtherBase
 from domain.training import TrainingJob
 
 
@@ -23,6 +24,14 @@ class DpoJob:
     folder: Path
     device: str
     checkpoint_every: int
+
+    def must_have_its_base(self, found: str) -> None:
+        """Raises OtherBase where an adapter is made again, and was trained for other weights than those found here."""
+        if self.job.base_sha256 not in (None, found):
+            raise OtherBase(
+                f"{self.job.base_model} has weights {found} here, and the adapter was trained for "
+                f"{self.job.base_sha256}: put those weights in their place"
+            )
 
     def to_json(self) -> bytes:
         return _DPO_JOB.dump_json(self, indent=2)

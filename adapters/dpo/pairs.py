@@ -1,20 +1,18 @@
-"""The preference pairs of one training: read and checked, the heaviest taken, and drawn as often as they weigh.
-
-TRL's DPO counts every pair alike; it knows no weight per example. So weights act through how often a pair is drawn: one
-of weight 0.5 half as often as one of weight 1. In expectation that is the gradient of the weighted mean loss.
-"""
+"""The preference pairs of one training: a dataset is read and checked, and the heaviest are taken."""
 
 from __future__ import annotations
 
 import hashlib
-import heapq
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import Field, TypeAdapter, ValidationError
+
+from domain.training import heaviest, lot_of
 
 
 class BadDataset(ValueError):
@@ -34,50 +32,44 @@ Messages = Annotated[tuple[ChatMessage, ...], Field(min_length=1)]
 
 @dataclass(frozen=True, slots=True)
 class WeightedPair:
-    """One row of a dataset; its lineage columns play no part in training. `weight` lies in [0, 1]."""
+    """One row of a dataset; its other lineage columns play no part in training. `weight` lies in [0, 1]."""
 
     prompt: Messages
     chosen: Messages
     rejected: Messages
+    preference_id: UUID
     weight: Annotated[float, Field(ge=0, le=1)] = 1.0
 
-
-def read_pairs(file: Path, sha256: str) -> list[WeightedPair]:
-    """All rows of a JSON Lines file. Raises BadDataset, which names the first bad line, and OSError."""
-    content = file.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise BadDataset(f"{file.name} has sha256 {found}, but the job names {sha256}: build the dataset again")
-    return [_read_pair(line, f"{file.name}, line {n}") for n, line in enumerate(content.splitlines(), start=1)]
+    def columns(self) -> dict[str, Any]:
+        """What is trained on: the id has only decided whether the pair is taken."""
+        return {name: value for name, value in asdict(self).items() if name != "preference_id"}
 
 
-def heaviest(pairs: Sequence[WeightedPair], limit: int) -> list[WeightedPair]:
-    """The `limit` pairs that weigh most, in their own order; of equal ones the earlier. Weight 0 is never taken.
-
-    Raises BadDataset when nothing is left.
-    """
-    by_weight = sorted(range(len(pairs)), key=lambda i: -pairs[i].weight)
-    taken = [pairs[i] for i in sorted(by_weight[:limit]) if pairs[i].weight > 0]
+def take_pairs(file: Path, sha256: str, limit: int) -> list[WeightedPair]:
+    """Of the rows of a JSON Lines file those that a training takes, as domain.training has it; no others are kept in
+    memory. Raises BadDataset, which names the first bad line, and OSError."""
+    taken = heaviest(_read(file, sha256), attrgetter("weight"), lambda pair: lot_of(pair.preference_id), limit)
     if not taken:
-        raise BadDataset(f"none of its {len(pairs)} pairs has a weight above 0: there is nothing to learn")
+        raise BadDataset("it has no pair with a weight above 0: there is nothing to learn")
     return taken
 
 
-def weighted_order(weights: Sequence[float], draws: int, seed: int) -> list[int]:
-    """Indices of the pairs in the order of training, each about `draws * weight / sum(weights)` times.
-
-    Stride scheduling: appearance n of a pair falls due at a random moment of its n-th stride, which is as long as
-    1 / weight. Equal weights give the usual shuffled epochs; `weights` are above 0. The seed decides everything.
-    """
-    chance = random.Random(seed)  # noqa: S311 - a shuffle, not a secret
-    due = [(chance.random() / weight, index, 1) for index, weight in enumerate(weights)]
-    heapq.heapify(due)
-    order = []
-    for _ in range(draws):
-        _, index, seen = due[0]
-        order.append(index)
-        heapq.heapreplace(due, ((seen + chance.random()) / weights[index], index, seen + 1))
-    return order
+def _read(file: Path, sha256: str) -> Iterator[WeightedPair]:
+    """Row by row. What is wrong with one is told at the end: of another file than the job's nobody wants to know it."""
+    digest = hashlib.sha256()
+    wrong: BadDataset | None = None
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            digest.update(line)
+            if not wrong:
+                try:
+                    yield _read_pair(line.rstrip(), f"{file.name}, line {number}")
+                except BadDataset as error:
+                    wrong = error
+    if (found := digest.hexdigest()) != sha256:
+        raise BadDataset(f"{file.name} has sha256 {found}, but the job names {sha256}: build the dataset again")
+    if wrong:
+        raise wrong
 
 
 def _read_pair(line: bytes, where: str) -> WeightedPair:

@@ -1,4 +1,4 @@
-"""The training itself: TRL's DPOTrainer with PEFT's LoRA, one GPU or the CPU. Only the child process imports this.
+"""The training itself: TRL's DPOTrainer with PEFT's LoRA, on GPUs or the CPU. Only processes that train import this.
 
 Checkpoints are TRL's own, lie in the run's private folder, and are read back with torch's `weights_only`; nothing of
 them is published. A training that goes on from one ends with the same bytes as one that was never interrupted.
@@ -7,141 +7,99 @@ them is published. A training that goes on from one ends with the same bytes as 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import shutil
+import platform
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from torch.utils.data import Sampler
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
-from transformers.trainer_callback import TrainerControl, TrainerState
-from transformers.training_args import TrainingArguments
-from trl.trainer.dpo_config import DPOConfig
-from trl.trainer.dpo_trainer import DPOTrainer
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of
-from adapters.dpo.failures import Diverged, NoGpu
+from adapters.code_version import code_version
+from adapters.dpo.checkpoints import KEPT_PAIRS, last_whole_checkpoint
+from adapters.dpo.devices import must_have_gpus, uses_cpu, with_precision
 from adapters.dpo.job import DpoJob
-from adapters.dpo.pairs import BadDataset, WeightedPair, weighted_order
-from adapters.durable_files import write_private
+from adapters.dpo.options import dpo_config, lora_config
+from adapters.dpo.pairs import WeightedPair
+from adapters.dpo.reporting import ProgressCallback, Report
+from adapters.dpo.rounds import starting_adapter
+from adapters.dpo.weighting import WeightedDPOTrainer
 from adapters.lora_passport import Metrics, Passport
-from domain.training import Progress
+from domain.training import WEIGHED_LOSS, Reference
+from domain.training_health import HealthCode
 
-REPORTED = ("loss", "rewards/margins", "rewards/accuracies")
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
-
-Report = Callable[..., None]
-"""Tells the parent one thing by its name: `report(progress={...})`."""
 
 
 def train(job: DpoJob, pairs: Sequence[WeightedPair], report: Report, stopping: Callable[[], bool]) -> None:
-    """Goes on from the last whole checkpoint, to the end or until asked to stop."""
+    """Goes on from the last whole checkpoint, to the end, to an early stop, or until asked to stop."""
     began = time.monotonic()
-    job = with_precision(job)
-    config = job.job.config
+    must_have_gpus(job.device, job.job.config.num_processes)
+    processes = PartialState(cpu=uses_cpu(job.device))
+    with processes.main_process_first():
+        job = with_precision(job)
+        checkpoint = last_whole_checkpoint(job.folder, job.job.config.num_processes)
+        dataset = kept_dataset(job.folder / KEPT_PAIRS, pairs)
+    config, start_from = job.job.config, job.job.start_from
     set_seed(config.seed)
-    trainer = WeightedDPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(
-            job.base_model_dir,
-            dtype=torch.bfloat16 if config.precision == "bf16" else torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-        ),
-        args=dpo_config(job),
-        train_dataset=Dataset.from_list([asdict(pair) for pair in pairs]),
-        processing_class=AutoTokenizer.from_pretrained(job.base_model_dir, local_files_only=True),
-        peft_config=LoraConfig(
-            r=config.lora_rank,
-            lora_alpha=config.lora_alpha,
-            lora_dropout=config.lora_dropout,
-            target_modules=list(config.target_modules),
-            task_type="CAUSAL_LM",
-        ),
-        callbacks=[ProgressCallback(report, stopping)],
+    base_sha256 = sha256_of_weights(job.base_model_dir)
+    job.must_have_its_base(base_sha256)
+    base = AutoModelForCausalLM.from_pretrained(
+        job.base_model_dir,
+        dtype=torch.bfloat16 if config.precision == "bf16" else torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
     )
-    if not stopping():
-        checkpoint = last_whole_checkpoint(job.folder)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < config.steps:
+    watch = ProgressCallback(report, stopping, config.early_stop)
+    trainer = WeightedDPOTrainer(
+        model=base,
+        args=dpo_config(job),
+        train_dataset=dataset,
+        processing_class=AutoTokenizer.from_pretrained(job.base_model_dir, local_files_only=True),
+        peft_config=lora_config(config),
+        callbacks=[watch],
+        start=starting_adapter(job, base, base_sha256),
+        reference=start_from.reference if start_from else Reference.BASE,
+    )
+    if stopping():
+        report(cancelled=0)
+        return
+    # What came before may have been kept from an earlier try, which then drew no numbers for it.
+    set_seed(config.seed)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < trainer.state.max_steps and not watch.stopped_by:
         report(cancelled=trainer.state.global_step)
         return
-    publish(job, trainer, seconds=time.monotonic() - began)
-    report(finished=None)
+    if processes.is_main_process:
+        publish(job, trainer, base_sha256, watch.stopped_by, seconds=time.monotonic() - began)
+        report(finished=None)
 
 
-def dpo_config(job: DpoJob) -> DPOConfig:
-    """TRL's settings. Its own defaults for bf16, gradient checkpointing and learning rate suit large GPUs only."""
-    config = job.job.config
-    return DPOConfig(
-        output_dir=str(job.folder),
-        max_steps=config.steps,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="constant",
-        beta=config.beta,
-        loss_type=list(config.loss),
-        loss_weights=list(config.loss_weights),
-        max_length=config.max_length,
-        bf16=config.precision == "bf16",
-        gradient_checkpointing=False,
-        precompute_ref_log_probs=True,
-        # TRL's way to switch dropout off would take LoRA's own with it.
-        disable_dropout=config.lora_dropout == 0,
-        use_cpu=uses_cpu(job.device),
-        seed=config.seed,
-        logging_steps=1,
-        save_steps=job.checkpoint_every,
-        save_total_limit=2,
-        disable_tqdm=True,
-        report_to="none",
-    )
+def kept_dataset(folder: Path, pairs: Sequence[WeightedPair]) -> Dataset:
+    """The pairs on disk, where all processes find what TRL makes of them, its reference log-probabilities too; and so
+    does the next try, after a kill."""
+    if not folder.exists():
+        writing = Path(tempfile.mkdtemp(prefix=".pairs.", dir=folder.parent))
+        Dataset.from_list([pair.columns() for pair in pairs]).save_to_disk(str(writing))
+        writing.rename(folder)
+    return Dataset.load_from_disk(str(folder))
 
 
-def with_precision(job: DpoJob) -> DpoJob:
-    """The same job, with `auto` settled, once for all its tries: one that goes on computes as it began, and the
-    passport names what that was."""
-    config = job.job.config
-    if config.precision != "auto":
-        return job
-    settled = job.folder / "precision"
-    if not settled.exists():
-        write_private(settled, "bf16" if computes_bf16(job.device) else "fp32")
-    return replace(job, job=replace(job.job, config=replace(config, precision=settled.read_text())))
-
-
-def computes_bf16(device: str) -> bool:
-    """Whether that device has instructions for it, and PyTorch uses them. Emulated, a step takes up to sixty times as
-    long as in fp32: so it was measured on a processor with no more than AVX2."""
-    if not uses_cpu(device):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able, used = torch.cpu.get_capabilities(), torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return used and any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
-
-
-def uses_cpu(device: str) -> bool:
-    """Raises NoGpu, where TRL would quietly train on the CPU."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise NoGpu("the device is to be cuda, but PyTorch sees no GPU: set it to auto or cpu")
-    return device == "cpu" or not torch.cuda.is_available()
-
-
-def publish(job: DpoJob, trainer: WeightedDPOTrainer, seconds: float) -> None:
+def publish(
+    job: DpoJob, trainer: WeightedDPOTrainer, base_sha256: str, stopped_by: HealthCode | None, seconds: float
+) -> None:
     """Writes the adapter, its passport and its card, and puts all of them in place at once."""
-    base_sha256 = sha256_of_weights(job.base_model_dir)
     model = cast(PeftModel, trainer.model)
     lora = cast(LoraConfig, model.peft_config["default"])
     lora.base_model_name_or_path, lora.revision = job.job.base_model, base_sha256
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
-    data = trainer.pairs
     with PublishedAdapters(job.artifacts_dir).publishing(job.job.adapter_name) as folder:
         model.save_pretrained(str(folder), save_embedding_layers=False)
         passport = Passport(
@@ -153,7 +111,7 @@ def publish(job: DpoJob, trainer: WeightedDPOTrainer, seconds: float) -> None:
             dataset_id=job.job.dataset_id,
             dataset_sha256=job.job.dataset_sha256,
             position=job.job.position,
-            pairs=len(data),
+            pairs=len(trainer.pairs),
             config=job.job.config,
             libraries={name: version(name) for name in LIBRARIES},
             metrics=Metrics(
@@ -161,109 +119,27 @@ def publish(job: DpoJob, trainer: WeightedDPOTrainer, seconds: float) -> None:
                 loss_after=float(steps[-1]["loss"]),
                 margin=float(steps[-1]["rewards/margins"]),
                 accuracy=float(steps[-1]["rewards/accuracies"]),
-                reference_logp_chosen=sum(data["ref_chosen_logps"]) / len(data),
-                reference_logp_rejected=sum(data["ref_rejected_logps"]) / len(data),
+                reference_logp_chosen=trainer.mean_of("ref_chosen_logps"),
+                reference_logp_rejected=trainer.mean_of("ref_rejected_logps"),
                 seconds=seconds,
             ),
+            start_from=job.job.start_from,
+            steps=trainer.state.global_step,
+            stopped_by=stopped_by,
+            weighting=WEIGHED_LOSS,
+            caravan=code_version(),
+            machine=f"{platform.system()} {platform.machine()}",
+            device=_device_of(trainer),
         )
         passport.write(folder)
+
+
+def _device_of(trainer: WeightedDPOTrainer) -> str:
+    device = trainer.args.device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device.type)
 
 
 def sha256_of_weights(model_dir: Path) -> str:
     """One file's own hash; of weights in several files, the hash of their hashes in the order of their names."""
     hashes = [sha256_of(file) for file in sorted(model_dir.glob("*.safetensors"))]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-
-
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """Throws away a checkpoint that a kill left half written: its state file, the last one written, does not parse."""
-    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    for checkpoint in newest_first:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_bytes())
-        except (FileNotFoundError, ValueError):
-            shutil.rmtree(checkpoint)
-        else:
-            return checkpoint
-    return None
-
-
-class WeightedDPOTrainer(DPOTrainer):
-    """TRL's, but it draws pairs in proportion to their column `weight`, in one long pass over all steps."""
-
-    @property
-    def pairs(self) -> Dataset:
-        """The tokenized pairs with their reference log-probabilities."""
-        return cast(Dataset, self.train_dataset)
-
-    def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Dataset:
-        """TRL drops pairs whose prompt alone fills max_length, and stumbles when no pair is left."""
-        prepared = super()._prepare_dataset(*args, **kwargs)
-        if not len(prepared):
-            raise BadDataset("every prompt alone fills max_length: raise it")
-        return prepared
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return FixedOrder(weighted_order(self.pairs["weight"], self.args.max_steps * batch, self.args.seed))
-
-
-class FixedOrder(Sampler[int]):
-    """The pairs in an order that is settled beforehand, so that a resumed run can find its place in it."""
-
-    def __init__(self, order: list[int]) -> None:
-        self._order = order
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._order)
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-
-class ProgressCallback(TrainerCallback):
-    """Reports each step, and stops the training with a checkpoint when that was asked for."""
-
-    def __init__(self, report: Report, stopping: Callable[[], bool]) -> None:
-        self._report = report
-        self._stopping = stopping
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._began, self._first_step = time.monotonic(), state.global_step
-        self._report(started={"device": str(args.device), "step": state.global_step})
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._stopping():
-            control.should_training_stop = control.should_save = True
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **_: Any,
-    ) -> None:
-        if not logs or "loss" not in logs:
-            return
-        loss, margin, accuracy = (measured(logs, name, state.global_step) for name in REPORTED)
-        step_seconds = (time.monotonic() - self._began) / (state.global_step - self._first_step)
-        samples = args.train_batch_size * args.gradient_accumulation_steps
-        progress = Progress(
-            step=state.global_step,
-            total_steps=state.max_steps,
-            loss=loss,
-            margin=margin,
-            accuracy=accuracy,
-            seconds_left=step_seconds * (state.max_steps - state.global_step),
-            samples_per_second=samples / step_seconds,
-        )
-        self._report(progress=asdict(progress))
-
-
-def measured(logs: Mapping[str, Any], name: str, step: int) -> float:
-    """That number of the trainer's. Raises Diverged where it is none."""
-    value = float(logs[name])
-    if not math.isfinite(value):
-        raise Diverged(f"{name} is {value} at step {step}: lower learning_rate")
-    return value

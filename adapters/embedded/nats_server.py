@@ -1,4 +1,4 @@
-"""A nats-server with JetStream on the loopback interface, behind a token."""
+"""A nats-server with JetStream on the loopback interface: one account for our processes, another for the console."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from signal import SIGKILL, SIGTERM
 
 import psutil
 
+from adapters import console_account
 from adapters.durable_files import write_private
 from adapters.embedded import orphans
 from adapters.embedded.disk import require_space
@@ -20,11 +21,13 @@ from adapters.embedded.locks import OwnerLock, owner_of
 from adapters.embedded.ports import LOOPBACK, free_port, is_free
 from adapters.embedded.process import Launch, ManagedProcess
 
+USER = "caravan"
+CONSOLE_BYTES = 2 * console_account.SESSIONS.most_bytes
 SPACE_TO_RUN = 32 * 2**20
 
 
 class EmbeddedNats(ManagedProcess):
-    """Keeps everything under `folder`: the JetStream store, the token (0600) and the port.
+    """Keeps everything under `folder`: the JetStream store, the passwords (0600) and the port.
 
     With `port` None or 0 it picks a free one. It is kept for the restarts that follow, so that clients reconnect, and
     taken again by the next owner of the folder if it is still free then.
@@ -38,11 +41,13 @@ class EmbeddedNats(ManagedProcess):
 
     @property
     def url(self) -> str:
-        """`nats://TOKEN@127.0.0.1:PORT`, whether the server runs yet or not, and in any process."""
-        self._make_folder()
-        if self.port is None:
-            self.port = self._decided_port()
-        return f"nats://{self._token()}@{LOOPBACK}:{self.port}"
+        """`nats://caravan:TOKEN@127.0.0.1:PORT`, whether the server runs yet or not, and in any process."""
+        return self._url(USER, "token")
+
+    @property
+    def console_url(self) -> str:
+        """The same for the console, which gets at its sessions and at nothing else."""
+        return self._url(console_account.USER, "console-password")
 
     def prepare(self) -> Launch:
         program = _program()
@@ -91,13 +96,32 @@ class EmbeddedNats(ManagedProcess):
     def _server_name(self) -> str:
         return f"caravan-{os.getpid()}"
 
+    def _url(self, user: str, secret: str) -> str:
+        self._make_folder()
+        if self.port is None:
+            self.port = self._decided_port()
+        return f"nats://{user}:{self._secret(secret)}@{LOOPBACK}:{self.port}"
+
     def _settings(self) -> str:
+        ours = {"user": USER, "password": self._secret("token")}
+        consoles = {
+            "user": console_account.USER,
+            "password": self._secret("console-password"),
+            "permissions": {
+                "publish": {"allow": console_account.MAY_PUBLISH},
+                "subscribe": {"allow": console_account.MAY_HEAR},
+            },
+        }
+        accounts = {
+            "CARAVAN": {"jetstream": "enabled", "users": [ours]},
+            "CONSOLE": {"jetstream": {"max_mem": 0, "max_file": CONSOLE_BYTES}, "users": [consoles]},
+        }
         return "\n".join(
             [
                 f"server_name: {json.dumps(self._server_name)}",
                 f"host: {LOOPBACK}",
                 f"port: {self.port}",
-                f"authorization {{ token: {json.dumps(self._token())} }}",
+                f"accounts: {json.dumps(accounts)}",
                 f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'jetstream'))} }}",
                 "",
             ]
@@ -110,9 +134,9 @@ class EmbeddedNats(ManagedProcess):
         except OSError as error:
             raise FolderUnusable(f"{self.folder} cannot be used: {error}. Choose another data folder.") from error
 
-    def _token(self) -> str:
-        file = self.folder / "token"
-        if not file.exists() or not file.read_text().strip():  # an empty token would let everybody in
+    def _secret(self, name: str) -> str:
+        file = self.folder / name
+        if not file.exists() or not file.read_text().strip():  # an empty one would let everybody in
             write_private(file, secrets.token_urlsafe(32))
         return file.read_text().strip()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,8 +19,11 @@ from adapters.embedded import record
 from adapters.embedded.errors import FolderUnusable
 from adapters.embedded.keeper import Keeper, Status
 from adapters.embedded.locks import OwnerLock
+from adapters.embedded.log_archive import LogArchive
 from adapters.embedded.process import ManagedProcess
 
+LOG_SECONDS = 5.0
+"""How often it is looked whether a log has grown too large."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -27,6 +31,7 @@ class Supervisor:
     """The one supervisor of a data folder; it keeps its lock and its record in `run_folder`.
 
     `observer` is told of every change of a process's state. `backoff` makes one Backoff for each process.
+    `archive` takes what they have logged once that is too much.
     Whatever kills the supervisor also kills its processes: each is tethered to it (see tether.py).
     """
 
@@ -38,12 +43,15 @@ class Supervisor:
         observer: Callable[[Status], None] | None = None,
         backoff: Callable[[], Backoff] = Backoff,
         tick: float = 0.1,
+        archive: LogArchive | None = None,
     ) -> None:
         self._keepers = [Keeper(process, backoff()) for process in processes]
         self._run_folder = run_folder.absolute()
         self._lock = OwnerLock(self._run_folder / record.LOCK)
         self._observer = observer
         self._tick = tick
+        self._archive = archive
+        self._logs_due = 0.0
         self._stop = threading.Event()
         self._settled = threading.Event()
         self._told: list[Status] = []
@@ -103,6 +111,7 @@ class Supervisor:
         try:
             while not self._stop.is_set():
                 self._step()
+                self._look_after_logs()
                 self._stop.wait(self._tick)
         finally:
             for keeper in reversed(self._keepers):
@@ -116,6 +125,17 @@ class Supervisor:
             if not keeper.was_ready:
                 return  # what follows waits for it
         self._settled.set()
+
+    def _look_after_logs(self) -> None:
+        if self._archive is None or time.monotonic() < self._logs_due:
+            return
+        self._logs_due = time.monotonic() + LOG_SECONDS
+        try:
+            for keeper in self._keepers:
+                keeper.process.log.rotate(self._archive)
+            self._archive.forget()
+        except OSError as error:  # e.g. a full disk: no reason to stop what runs
+            logger.error("logs cannot be archived: {}", error)
 
     def _tell(self) -> None:
         now = self.status()

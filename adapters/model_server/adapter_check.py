@@ -32,6 +32,8 @@ MAX_CONFIG_BYTES = 64 * 2**10
 MAX_PASSPORT_BYTES = 64 * 2**10
 MAX_WEIGHTS_BYTES = 256 * 2**20
 MAX_RANK = 256
+FINGERPRINT = 16
+"""Hex digits of a hash that answers and logs show."""
 
 LayerShapes = Mapping[str, tuple[int, int]]
 """Each linear layer that an adapter may change, by its name in the base model: (features out, features in)."""
@@ -63,41 +65,48 @@ class LoraSettings(BaseModel):
 
 
 class Claim(BaseModel):
-    """What passport.json says about the weights beside it."""
+    """What passport.json says about the weights beside it, and about the base model's that they change."""
 
     sha256: str
+    base_sha256: str | None = None
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A folder that passed. `fingerprint` begins the SHA-256 of its weights; `key` that of weights and config."""
+    """A folder that passed. `sha256` is its weights'; `key` begins that of weights and config."""
 
     name: str
     folder: Path
     settings: LoraSettings
-    fingerprint: str
+    sha256: str
     key: str
+
+    @property
+    def fingerprint(self) -> str:
+        """How answers name the weights."""
+        return self.sha256[:FINGERPRINT]
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights as they were when checked. Raises AdapterRefused where the file has changed since."""
         weights = _read(self.folder / ADAPTER_WEIGHTS, MAX_WEIGHTS_BYTES)
-        if _fingerprint(weights) != self.fingerprint:
+        if _sha256(weights) != self.sha256:
             raise AdapterRefused(f"adapter {self.name!r} changed while it was being loaded; ask again")
         return load_safetensors(weights)
 
 
-def check_adapter(folder: Path, base_name: str, layers: LayerShapes) -> Adapter:
-    """The adapter in `folder`. Raises AdapterRefused, saying which rule it breaks."""
+def check_adapter(folder: Path, base_name: str, layers: LayerShapes, base_sha256: str | None = None) -> Adapter:
+    """The adapter in `folder`. `base_sha256` (hex): the base model's weights, which its passport must not contradict.
+    Raises AdapterRefused, saying which rule it breaks."""
     try:
         _check_files(folder)
         config = _read(folder / CONFIG_FILE, MAX_CONFIG_BYTES)
         settings = _check_config(config, base_name, layers)
         weights = _read(folder / ADAPTER_WEIGHTS, MAX_WEIGHTS_BYTES)
-        _check_passport(folder, weights)
+        _check_passport(folder, weights, base_sha256)
         _check_weights(weights, settings, layers)
     except _Broken as reason:
         raise AdapterRefused(f"adapter {folder.name!r} is refused: {reason}") from reason
-    return Adapter(folder.name, folder, settings, _fingerprint(weights), _fingerprint(weights + config))
+    return Adapter(folder.name, folder, settings, _sha256(weights), _sha256(weights + config)[:FINGERPRINT])
 
 
 class _Broken(Exception):
@@ -110,6 +119,8 @@ def _check_files(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.is_symlink() or not entry.is_file():
             raise _Broken(f"{entry.name} is not a plain file")
+        if entry.suffix == ".safetensors" and entry.name != ADAPTER_WEIGHTS:
+            raise _Broken(f"{entry.name} is a second file of weights")
         if entry.suffix not in HARMLESS_SUFFIXES:
             raise _Broken(f"{entry.name} does not belong into an adapter; only safetensors and texts do")
 
@@ -151,14 +162,16 @@ _PEFT_DEFAULTS: dict[str, Any] = asdict(LoraConfig())
 _WITHOUT_EFFECT = {"inference_mode", "peft_version", "lora_dropout", "revision"}
 
 
-def _check_passport(folder: Path, weights: bytes) -> None:
+def _check_passport(folder: Path, weights: bytes, base_sha256: str | None) -> None:
     if not (folder / PASSPORT_FILE).exists():
         return
     try:
         claim = Claim.model_validate_json(_read(folder / PASSPORT_FILE, MAX_PASSPORT_BYTES))
     except ValidationError as error:
         raise _Broken(f"{PASSPORT_FILE} does not name the sha256 of {ADAPTER_WEIGHTS}") from error
-    if claim.sha256 != (found := hashlib.sha256(weights).hexdigest()):
+    if base_sha256 and claim.base_sha256 and claim.base_sha256 != base_sha256:
+        raise _Broken(f"it was trained on other weights of the base model: sha256 {claim.base_sha256!r:.80}")
+    if claim.sha256 != (found := _sha256(weights)):
         raise _Broken(
             f"{ADAPTER_WEIGHTS} is not what was trained: "
             f"its sha256 is {found}, {PASSPORT_FILE} says {claim.sha256!r:.80}"
@@ -188,5 +201,5 @@ def _expected_tensors(settings: LoraSettings, layers: LayerShapes) -> Iterator[t
             yield f"base_model.model.{name}.lora_B.weight", (features_out, settings.r)
 
 
-def _fingerprint(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

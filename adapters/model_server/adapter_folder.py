@@ -1,4 +1,4 @@
-"""The folder whose sub-folders are the served adapters. It is looked at anew each time: no restart is needed."""
+"""The folder whose sub-folders are adapters. It is looked at anew each time: no restart is needed."""
 
 from __future__ import annotations
 
@@ -15,34 +15,24 @@ Signature = tuple[tuple[str, int, int, int], ...]
 class AdapterFolder:
     """Adapters by name. A folder is checked once, and again when any of its files changes. Thread-safe."""
 
-    def __init__(self, folder: Path, base_name: str, layers: LayerShapes) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, base_name: str, layers: LayerShapes, base_sha256: str | None = None) -> None:
+        self.path = folder
         self._base_name = base_name
         self._layers = layers
+        self._base_sha256 = base_sha256
         self._checked: dict[str, tuple[Signature, Adapter | AdapterRefused]] = {}
         self._lock = threading.Lock()
 
-    def adapters(self) -> list[Adapter]:
-        """Those that can be asked for now, by name."""
-        return [checked for name in self._names() if isinstance(checked := self._check(name), Adapter)]
-
     def find(self, name: str) -> Adapter:
         """Raises ModelNotFound, or AdapterRefused where there is a folder that must not be loaded."""
-        if name not in self._names():
-            raise ModelNotFound(f"there is no model {name!r}; GET /v1/models lists those there are", "model")
+        if not (SAFE_NAME.fullmatch(name) and (self.path / name / CONFIG_FILE).exists()):
+            raise ModelNotFound(
+                f"there is no adapter {name!r} in {self.path}: its files are not on this machine", "model"
+            )
         checked = self._check(name)
         if isinstance(checked, AdapterRefused):
             raise AdapterRefused(checked.message, "model")
         return checked
-
-    def _names(self) -> list[str]:
-        try:
-            entries = list(self._folder.iterdir())
-        except FileNotFoundError:
-            return []
-        return sorted(
-            entry.name for entry in entries if SAFE_NAME.fullmatch(entry.name) and (entry / CONFIG_FILE).exists()
-        )
 
     def _check(self, name: str) -> Adapter | AdapterRefused:
         try:
@@ -52,13 +42,13 @@ class AdapterFolder:
             return AdapterRefused(f"adapter {name!r} cannot be read: {error.strerror}")
 
     def _check_unless_known(self, name: str) -> Adapter | AdapterRefused:
-        signature = _signature(self._folder / name)
+        signature = _signature(self.path / name)
         known = self._checked.get(name)
         if known and known[0] == signature:
             return known[1]
         checked: Adapter | AdapterRefused
         try:
-            checked = check_adapter(self._folder / name, self._base_name, self._layers)
+            checked = check_adapter(self.path / name, self._base_name, self._layers, self._base_sha256)
         except AdapterRefused as refusal:
             checked = refusal
         self._checked[name] = (signature, checked)

@@ -1,4 +1,4 @@
-"""The HTTP side: OpenAI's routes, one for scores, and health."""
+"""The HTTP side: OpenAI's routes, one for scores, those that load and unload adapters, and health."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from loguru import logger
 from openai.types.chat import ChatCompletionChunk
 from sse_starlette import EventSourceResponse
@@ -21,17 +23,26 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from adapters.model_server.adapter_folder import AdapterFolder
 from adapters.model_server.engine import Engine
 from adapters.model_server.errors import ApiError, BadRequest, Unauthorized
 from adapters.model_server.jobs import ChatJob, Completion, Score
+from adapters.model_server.lora_routes import lora_routes
 from adapters.model_server.model import ServedModel
-from adapters.model_server.responses import Reply, model_entry
+from adapters.model_server.responses import Reply, adapter_entry, base_entry
 from adapters.model_server.schemas import ChatRequest, ScoreRequest, ScoreResponse, Usage
+from adapters.model_server.served_adapters import ServedAdapters
 from adapters.model_server.translation import Translator, calls_a_tool
 
 OPEN_PATH = "/health/live"
 DISCONNECT_POLL_SECONDS = 0.5
+TELEMETRY: TelemetryConfig = {
+    "tracing": True,
+    "operation_spans": False,
+    "metrics": False,
+    "logs": False,
+    "exclude": lambda scope: scope["path"] == OPEN_PATH,
+}
+"""A request goes on with the trace of whoever asks."""
 
 
 class RequireKey:
@@ -52,7 +63,7 @@ class RequireKey:
         await self._app(scope, receive, send)
 
 
-def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_key: str) -> FastAPI:
+def create_app(model: ServedModel, adapters: ServedAdapters, engine: Engine, api_key: str) -> FastAPI:
     """The application; it starts and stops the engine."""
     translator = Translator(model, adapters)
     started = int(time.time())
@@ -63,9 +74,10 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
         yield
         await asyncio.to_thread(engine.stop)
 
-    app = FastAPI(title="Caravan's model server", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Caravan's model server", lifespan=lifespan, docs_url=None, redoc_url=None, telemetry=TELEMETRY)
     app.add_middleware(RequireKey, api_key=api_key)
     _speak_openai_errors(app)
+    app.include_router(lora_routes(adapters))
 
     def status() -> str:
         return "ok" if engine.alive else "failed"
@@ -91,17 +103,19 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         served = await asyncio.to_thread(adapters.adapters)
-        entries = [model_entry(name, started) for name in (model.name, *(adapter.name for adapter in served))]
+        entries = [base_entry(model, started), *(adapter_entry(adapter, model, started) for adapter in served)]
         return {"object": "list", "data": [entry.model_dump() for entry in entries]}
 
     @app.get("/v1/models/{name}")
     async def one_model(name: str) -> dict[str, Any]:
-        if name != model.name:
-            await asyncio.to_thread(adapters.find, name)
-        return model_entry(name, started).model_dump()
+        if name == model.name:
+            return base_entry(model, started).model_dump()
+        adapter = await asyncio.to_thread(adapters.find, name)
+        return adapter_entry(adapter, model, started).model_dump()
 
     @app.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> Response:
+        await _note(request)
         job = await asyncio.to_thread(translator.chat, body)
         fingerprint = job.adapter.fingerprint if job.adapter else model.fingerprint
         reply = Reply(body.model, fingerprint, len(job.prompt), calls_a_tool(body))
@@ -117,6 +131,7 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
 
     @app.post("/v1/score")
     async def score(body: ScoreRequest, request: Request) -> Response:
+        await _note(request)
         job = await asyncio.to_thread(translator.score, body)
         engine.submit(job)
         scored: Score | None = await _unless_gone(request, job.result)
@@ -134,6 +149,12 @@ def create_app(model: ServedModel, adapters: AdapterFolder, engine: Engine, api_
         return JSONResponse(response.model_dump())
 
     return app
+
+
+async def _note(request: Request) -> None:
+    """One line a request in the log. It names what was asked by its hash alone: a repeat is seen, the words are not."""
+    digest = sha256(await request.body()).hexdigest()
+    logger.bind(path=request.url.path, request_sha256=digest).info("asked")
 
 
 async def _unless_gone(request: Request, result: Future[Any]) -> Any | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from peft import PeftModel, get_peft_model, set_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedTokenizerFast
 
-from adapters.model_server.adapter_check import Adapter, LayerShapes
+from adapters.artifacts import sha256_of
+from adapters.model_server.adapter_check import FINGERPRINT, Adapter, LayerShapes
 
 WEIGHTS_FILE = "model.safetensors"
 BASE_ROW = "__base__"  # PEFT's word, among adapter_names, for a row without an adapter
@@ -34,7 +34,8 @@ class ServedModel:
         )
         self._base.eval()  # type: ignore[no-untyped-call]
         self._with_adapters: PeftModel | None = None
-        self.fingerprint = _fingerprint(folder / WEIGHTS_FILE)
+        self.sha256 = sha256_of(folder / WEIGHTS_FILE)
+        self.fingerprint = self.sha256[:FINGERPRINT]
         self.context_length: int = self._base.config.max_position_embeddings
         self.vocabulary: int = self._base.config.vocab_size
         self.end_tokens = _end_tokens(self._base.generation_config.eos_token_id, self.tokenizer.eos_token_id)
@@ -133,8 +134,3 @@ def _end_tokens(*sources: int | list[int] | None) -> frozenset[int]:
         if source is not None
         for token in (source if isinstance(source, list) else [source])
     )
-
-
-def _fingerprint(weights: Path) -> str:
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -18,7 +18,9 @@ from openai.types.chat.chat_completion_chunk import (
 )
 from openai.types.chat.chat_completion_message_tool_call import ChatCompletionMessageToolCall, Function
 
+from adapters.model_server.adapter_check import Adapter
 from adapters.model_server.jobs import Completion
+from adapters.model_server.model import ServedModel
 
 OWNER = "caravan"
 
@@ -103,9 +105,32 @@ class Reply:
         )
 
 
-def model_entry(name: str, created: int) -> Model:
-    """One line of GET /v1/models."""
-    return Model(id=name, created=created, object="model", owned_by=OWNER)
+class ModelEntry(Model):
+    """One line of GET /v1/models, with vLLM's `root` and `parent` (None: a base model), and the weights' SHA-256."""
+
+    root: str
+    parent: str | None = None
+    sha256: str
+
+
+def base_entry(model: ServedModel, created: int) -> ModelEntry:
+    """The base model's line."""
+    return ModelEntry(
+        id=model.name, created=created, object="model", owned_by=OWNER, root=model.name, sha256=model.sha256
+    )
+
+
+def adapter_entry(adapter: Adapter, model: ServedModel, created: int) -> ModelEntry:
+    """An adapter's line."""
+    return ModelEntry(
+        id=adapter.name,
+        created=created,
+        object="model",
+        owned_by=OWNER,
+        root=adapter.name,
+        parent=model.name,
+        sha256=adapter.sha256,
+    )
 
 
 def _call_id() -> str:

@@ -34,7 +34,7 @@ def serve(
     api_key: str,
     threads: int | None = None,
 ) -> None:
-    """Serve the model of `base_dir` as `base_name`, and each adapter of `adapters_dir` by its folder's name.
+    """Serve the model of `base_dir` as `base_name`, and of the adapters in `adapters_dir` those that it is told to.
 
     Blocks until SIGINT or SIGTERM. `threads` limits the cores that the model uses; by default it takes all.
     """
@@ -55,11 +55,12 @@ def build(base_dir: Path, base_name: str, adapters_dir: Path, api_key: str, thre
     from adapters.model_server.app import create_app
     from adapters.model_server.engine import Engine
     from adapters.model_server.model import ServedModel
+    from adapters.model_server.served_adapters import ServedAdapters
 
     if threads:
         torch.set_num_threads(threads)
     model = ServedModel(base_dir, base_name)
-    adapters = AdapterFolder(adapters_dir, base_name, model.layers)
+    adapters = ServedAdapters(AdapterFolder(adapters_dir, base_name, model.layers, model.sha256), base_name)
     engine = Engine(model, still_served=lambda: {adapter.key for adapter in adapters.adapters()})
-    logger.info("serving {} ({}) and the adapters of {}", base_name, model.fingerprint, adapters_dir)
+    logger.info("serving {} ({}); adapters of {} when told", base_name, model.fingerprint, adapters_dir)
     return create_app(model, adapters, engine, api_key)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.model_server.adapter_check import Adapter
-from adapters.model_server.adapter_folder import AdapterFolder
 from adapters.model_server.constrained import Constraint, Grammars, tool_call_schema
 from adapters.model_server.errors import BadRequest, ContextTooLong
 from adapters.model_server.jobs import ChatJob, Sampling, ScoreJob
 from adapters.model_server.model import ServedModel
 from adapters.model_server.prompts import PromptWriter
 from adapters.model_server.schemas import MAX_SEED, ChatRequest, Message, NamedToolChoice, ScoreRequest
+from adapters.model_server.served_adapters import ServedAdapters
 
 DEFAULT_MAX_TOKENS = 256
 MAX_SCORED_TOKENS = 2_048
@@ -22,7 +22,7 @@ MAX_SCORED_TOKENS = 2_048
 class Translator:
     """Makes jobs of requests. Thread-safe; tokenizing long prompts takes time, so call it outside the event loop."""
 
-    def __init__(self, model: ServedModel, adapters: AdapterFolder) -> None:
+    def __init__(self, model: ServedModel, adapters: ServedAdapters) -> None:
         self._base_name = model.name
         self._context_length = model.context_length
         self._adapters = adapters

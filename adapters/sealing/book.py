@@ -8,7 +8,7 @@ from sqlalchemy import Engine, func, select
 
 from adapters.event_tables import ANCHORS, SEALS, STORED_EVENTS
 from adapters.sealing.seal import latest_seal, seals
-from domain.ports import SealStanding
+from domain.ports.events import SealStanding
 
 
 class SealBook:

@@ -28,7 +28,7 @@ from adapters.sealing.merkle import EMPTY_ROOT, root
 from adapters.sealing.seal import Seal, latest_seal
 from adapters.sealing.tiles import Tiles, TreeDamaged
 from adapters.stopping import pause
-from domain.ports import Clock
+from domain.ports.events import Clock
 
 LOCK = 0x63617261_7365616C  # "caraseal"
 BATCH = 5_000

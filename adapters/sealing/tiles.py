@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from adapters.event_tables import SEAL_TILES
-from adapters.sealing.merkle import HASH_BYTES, merged, root
+from adapters.sealing.merkle import HASH_BYTES, CompactRange, merged, root
 from domain.errors import DomainError
 
 HEIGHT = 8
@@ -49,6 +49,11 @@ class Tiles:
         numbers = range(begin // WIDTH, -(-end // WIDTH))
         hashes = [hash for number in numbers for hash in self._tile(0, number)]
         return hashes[begin % WIDTH :][: end - begin]
+
+    def compact(self, size: int) -> CompactRange:
+        """The right edge of the tree over the first `size` leaves. Raises TreeDamaged."""
+        levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
+        return CompactRange(size, [self.node(level, (size >> level) - 1) for level in levels])
 
     def check(self, size: int, expected: bytes) -> None:
         """Raises TreeDamaged where this is not the tree of that size and root, or goes on beyond it."""

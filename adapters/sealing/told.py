@@ -46,13 +46,17 @@ async def told_lately(nats_url: str) -> Told | None:
     """The newest events in the stream, as it last heard of them; None where NATS cannot be asked."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            client = await nats.connect(nats_url, max_reconnect_attempts=1, reconnect_time_wait=0.1)
+            client = await nats.connect(nats_url, max_reconnect_attempts=1, reconnect_time_wait=0.1, error_cb=_untold)
         try:
             return await _newest(client.jetstream())
         finally:
             await client.close()
     except (NatsError, OSError, TimeoutError, KeyError, TypeError, ValueError):
         return None
+
+
+async def _untold(_error: Exception) -> None:
+    """The library would log it; that NATS cannot be asked is our answer."""
 
 
 async def _newest(stream: JetStreamContext) -> Told:

@@ -30,13 +30,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class Report:
-    """What was found. `sealed` and `anchored` are the last positions that are, None where none is; `unsealed` counts
-    the events after `sealed`, `compared` those of them that NATS had heard of (None: it was not asked);
-    what NATS had heard goes back to the position `heard_from`. `erased` lists the events whose data is gone. Where
-    something is wrong, `problem` says what is at `position`; the rest was not read."""
+    """What was found. `seals` is the number of the last seal that was looked at, `seal` its hash (hex). `sealed` and
+    `anchored` are the last positions that are, None where none is; `unsealed` counts the events after `sealed`,
+    `compared` those of them that NATS had heard of (None: it was not asked); what NATS had heard goes back to the
+    position `heard_from`. `erased` lists the events whose data is gone. Where something is wrong, `problem` says what
+    is at `position`; the rest was not read."""
 
     events: int = 0
     seals: int = 0
+    seal: str | None = None
     sealed: int | None = None
     anchors: int = 0
     anchored: int | None = None
@@ -55,13 +57,17 @@ def verify(
     heard: Told | None = None,
     kept: int = 0,
     on_progress: Progress = lambda done, total: None,
+    since: Report | None = None,
 ) -> Report:
     """The log as it is at one moment, against the seals in the database, these anchors, and what NATS had `heard`
     before. `kept` is the number of the newest seal that must be among the anchors, if not 0. `on_progress` is told how
-    many events were read, of how many."""
+    many events were read, of how many. `since` is the report of an earlier verification that found nothing wrong: what
+    it has looked at is not read again, but for the seal and the tree with which it ended."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
         walk = _Walk(db, keyring, on_progress)
         try:
+            if since and since.seal:
+                walk.begin_after(since.seals, since.seal)
             walk.sealed_events()
             walk.anchors(anchors, kept)
             walk.newest_events(heard)
@@ -78,16 +84,33 @@ class _Walk:
         self._db = db
         self._keyring = keyring
         self._on_progress = on_progress
-        self._total = db.scalar(select(func.count()).select_from(STORED_EVENTS)) or 0
-        self._events = evidence(db)
-        self._coming = next(self._events, None)
         self._last: Seal | None = None
+        self._since = 0
+        self._tree = CompactRange()
         self._wrongs: list[Wrong] = []
+        self._read_from(BEGINNING)
+
+    def begin_after(self, number: int, hash: str) -> None:
+        """Takes the log up to that seal as verified, if the seal is still the one with that hash, and the tree its."""
+        seal = seal_of(self._db, number)
+        if seal is None or (seal.number, seal.hash.hex()) != (number, hash):
+            raise Wrong(1, f"seal {number} is not the one that was verified before: the log was rewritten or replaced")
+        if fault := seal.signature_fault(self._keyring):
+            raise Wrong(1, fault)
+        try:
+            self._tree = Tiles(self._db).compact(seal.size)
+        except TreeDamaged as damage:
+            raise Wrong(1, str(damage)) from damage
+        if self._tree.root != seal.root:
+            raise Wrong(1, f"the stored tree does not have the root of seal {number}")
+        self._last, self._since = seal, number
+        self._note(seal)
+        self._read_from(seal.last_position + 1)
 
     def sealed_events(self) -> None:
         """Seal by seal: does it follow the one before, and are its events those that it was made of?"""
-        tree = CompactRange()
-        for seal in seals(self._db):
+        tree = self._tree
+        for seal in seals(self._db, after=self._since):
             if fault := self._seal_fault(seal):
                 raise Wrong(self._after_last, fault)
             leaves = list(self._upto(seal.last_position))
@@ -96,7 +119,7 @@ class _Walk:
                 self._wrongs.append(self._alteration(seal, tree, leaves))
             self._raise_first()
             tree, self._last = longer, seal
-            self.report.seals, self.report.sealed = seal.number, seal.last_position
+            self._note(seal)
         try:
             Tiles(self._db).check(tree.size, tree.root)
         except TreeDamaged as damage:
@@ -105,7 +128,8 @@ class _Walk:
     def anchors(self, anchors: Sequence[Seal], kept: int) -> None:
         """Is every seal that was anchored still there, and the same? And the newest anchor, too?"""
         known = 0
-        for anchor in sorted(anchors, key=lambda seal: seal.number):
+        new = (anchor for anchor in anchors if anchor.number > self._since)
+        for anchor in sorted(new, key=lambda seal: seal.number):
             if fault := anchor.signature_fault(self._keyring):
                 raise Wrong(known + 1, f"among the anchors, {fault}")
             stored = seal_of(self._db, anchor.number)
@@ -132,6 +156,15 @@ class _Walk:
         self._raise_first()
         self.report.compared = None if heard is None else sum(position > sealed for position in heard)
         self.report.heard_from = min(heard, default=None) if heard else None
+
+    def _read_from(self, position: int) -> None:
+        here = STORED_EVENTS.c.notification_id >= position
+        self._total = self._db.scalar(select(func.count()).select_from(STORED_EVENTS).where(here)) or 0
+        self._events = evidence(self._db, first=position)
+        self._coming = next(self._events, None)
+
+    def _note(self, seal: Seal) -> None:
+        self.report.seals, self.report.seal, self.report.sealed = seal.number, seal.hash.hex(), seal.last_position
 
     @property
     def _after_last(self) -> int:

@@ -1,0 +1,1 @@
+"""Preferences from and to the files of other tools, and our own."""

@@ -1,0 +1,1 @@
+"""Model servers whose adapters are kept in step with the registry."""

@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry and errors for Sentry. Nothing is sent where nobody asked for it."""
