@@ -14,12 +14,12 @@ from uuid_utils.compat import uuid7
 
 from domain.errors import CommandReused
 from domain.events import Envelope
-from domain.ports import ConcurrentWrite, Session, Written
+from domain.ports.events import ConcurrentWrite, Session, Written
 
 Handler = Callable[[Any, Session], Written]
 Pause = Callable[[float], None]
 
-ATTEMPTS = 12
+ATTEMPTS = 20
 """How often a command is decided when others write to the same aggregate at the same moment."""
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0

@@ -11,9 +11,10 @@ from commands.policies.patience import Patience
 from commands.training import CompleteTraining, FailTraining, RecordProgress
 from domain.errors import AlreadyDone, LeaseLost
 from domain.events import Actor, Recorded, topic_of
-from domain.ports import EventLog, Execute
+from domain.ports.events import EventLog, Execute
 from domain.text import excerpt
-from domain.training import Progress, TrainedAdapter, TrainingCancelled, TrainingRun
+from domain.training import TrainedAdapter, TrainingCancelled, TrainingRun
+from domain.training_progress import Progress
 
 LOOK_SECONDS = 1.0
 HOLD_ENDS = (topic_of(TrainingRun.Cancelled), topic_of(TrainingRun.Started))

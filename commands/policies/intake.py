@@ -35,7 +35,8 @@ class Intake:
         while not stop.is_set():
             with suppress(TimeoutError):
                 _, run = await asyncio.wait_for(self._waiting.get(), POLL_SECONDS)
-                yield run
+                if not stop.is_set():
+                    yield run
 
     async def handled(self, run: UUID, handle: Callable[[UUID], Awaitable[None]]) -> None:
         """Handles a run that was offered. Where that fails, the run is put back in a while."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from loguru import logger
 
-from domain.ports import ConcurrentWrite
+from domain.ports.events import ConcurrentWrite
 
 T = TypeVar("T")
 

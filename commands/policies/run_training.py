@@ -14,12 +14,15 @@ from uuid import UUID, uuid5
 from loguru import logger
 
 from commands.policies.held_training import HeldTraining
+from commands.policies.in_logs import in_logs
 from commands.policies.intake import Intake
 from commands.policies.patience import Patience, StoreUnavailable
 from commands.training import StartTraining
 from domain.errors import AlreadyDone, VersionConflict
 from domain.events import Actor, Recorded
-from domain.ports import EventLog, Execute, Trainer, Workers
+from domain.ports.events import EventLog, Execute, Spans
+from domain.ports.jobs import Workers
+from domain.ports.training import Trainer
 from domain.training import TrainingCancelled, TrainingFailed, TrainingJob, TrainingRun
 
 ENDINGS = (TrainingRun.Completed, TrainingRun.Failed, TrainingRun.Cancelled)
@@ -27,8 +30,9 @@ PUT_BACK_SECONDS = 1.0
 
 
 class RunTraining:
-    """Trains what it is offered. `dataset_file` finds (or rebuilds) a dataset's file, e.g. `BuildDataset.ensure`;
-    `worker` is the name under which this process gives its signs of life."""
+    """Trains what it is offered. `dataset_file` finds (or rebuilds) a dataset's file, e.g. `BuildDataset.ensure`, and
+    `dataset_again` builds it from the events whether it is there or not; `worker` is the name under which this process
+    gives its signs of life."""
 
     def __init__(
         self,
@@ -36,19 +40,23 @@ class RunTraining:
         execute: Execute,
         trainer: Trainer,
         dataset_file: Callable[[UUID], Path],
+        dataset_again: Callable[[UUID], Path],
         workers: Workers,
         worker: str,
         actor: Actor,
         patiently: Patience,
+        span: Spans = in_logs,
     ) -> None:
         self._log = log
         self._execute = execute
         self._trainer = trainer
         self._dataset_file = dataset_file
+        self._dataset_again = dataset_again
         self._workers = workers
         self._worker = worker
         self._actor = actor
         self._patiently = patiently
+        self._span = span
         self._intake = Intake(PUT_BACK_SECONDS)
 
     def offer(self, run: UUID) -> None:
@@ -73,7 +81,7 @@ class RunTraining:
                 Recorded(event=TrainingRun.Started(epoch=epoch, adapter_name=adapter_name)) as started,
             ]:
                 held = HeldTraining(self._log, self._execute, self._actor, run, epoch, started, self._patiently)
-                with logger.contextualize(run=str(run), trace_id=started.trace_id):
+                with self._span("run-training", started, run=str(run), epoch=epoch, worker=self._worker):
                     self._train(requested, adapter_name, held, stopping)
         if self._patiently(lambda: _is_over(self._log.history(run))):
             self._trainer.forget(run)
@@ -87,7 +95,8 @@ class RunTraining:
     ) -> None:
         run = requested.originator_id
         try:
-            file = self._patiently(lambda: self._dataset_file(requested.dataset_id))
+            find = self._dataset_again if requested.reproduces else self._dataset_file
+            file = self._patiently(lambda: find(requested.dataset_id))
             job = TrainingJob(
                 run_id=run,
                 adapter_name=adapter_name,
@@ -97,6 +106,8 @@ class RunTraining:
                 position=requested.position,
                 base_model=requested.base_model,
                 config=requested.config,
+                start_from=requested.start_from,
+                base_sha256=requested.reproduces.base_sha256 if requested.reproduces else None,
             )
             adapter = self._trainer.train(job, held.progress, lambda: stopping() or held.lost())
         except StoreUnavailable:

@@ -15,9 +15,10 @@ from typing import Protocol
 
 from loguru import logger
 
+from commands.policies.in_logs import in_logs
 from domain.errors import DomainError
 from domain.events import Recorded
-from domain.ports import StoredEvents, StoredRow
+from domain.ports.events import Spans, StoredEvents, StoredRow
 from domain.text import excerpt
 
 DELAYS = (0.5, 1, 2, 4, 8, 16)
@@ -66,6 +67,7 @@ class PolicyRunner:
         poll_seconds: float = 1.0,
         delays: Sequence[float] = DELAYS,
         parked_seconds: float = PARKED_SECONDS,
+        span: Spans = in_logs,
     ) -> None:
         self._policy = policy
         self._events = events
@@ -73,6 +75,7 @@ class PolicyRunner:
         self._poll_seconds = poll_seconds
         self._delays = delays
         self._parked_seconds = parked_seconds
+        self._span = span
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -128,7 +131,7 @@ class PolicyRunner:
         except Exception as error:
             logger.exception("policy {} cannot decode {} at {}, and parks it", name, row["topic"], position)
             return _reason(error)
-        with logger.contextualize(policy=name, run=str(recorded.event.originator_id), trace_id=recorded.trace_id):
+        with self._span(f"policy {name}", recorded, policy=name, run=str(recorded.event.originator_id)):
             for delay in (*delays, None):
                 try:
                     await self._policy.handle(recorded)

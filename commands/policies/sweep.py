@@ -15,7 +15,7 @@ class Sweep:
     each time anew, so it must ignore what it has already; it is called on the event loop and must not block."""
 
     def __init__(
-        self, find: Callable[[], Sequence[UUID]], offer: Callable[[UUID], None], every_seconds: float = 3.0
+        self, find: Callable[[], Sequence[UUID]], offer: Callable[[UUID], None], every_seconds: float = 2.0
     ) -> None:
         self._find = find
         self._offer = offer

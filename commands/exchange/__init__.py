@@ -1,0 +1,1 @@
+"""Jobs that bring preferences in from files, and take them back."""
