@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -16,16 +16,39 @@ from prometheus_client import CollectorRegistry
 
 from domain.access import Role
 from gateway import errors
+from gateway.agents_file import watch_agents_file
 from gateway.asyncapi import asyncapi
 from gateway.auth import OPEN_PATHS, Authentication, Doorkeeper, needed_role, needs
 from gateway.bootstrap import Core
 from gateway.docs import reference
+from gateway.frames import Delta
 from gateway.in_flight import CommandsInFlight
 from gateway.metrics import RequestMetrics, WorkMetrics
 from gateway.middleware import Limits, RequestScope
 from gateway.openapi import describe
 from gateway.requests import OPEN_VIEWS, NotModified, not_modified
-from gateway.routes import adapters, agents, audit, datasets, logs, ops, preferences, seals, stream, training, workflows
+from gateway.routes import (
+    adapters,
+    agents,
+    annotation,
+    audit,
+    batches,
+    datasets,
+    evaluations,
+    exports,
+    imports,
+    jobs,
+    logs,
+    ops,
+    preferences,
+    rankings,
+    seals,
+    serving,
+    single_agents,
+    stream,
+    training,
+    workflows,
+)
 from gateway.streams import Streams
 from gateway.tail import Tail
 
@@ -46,19 +69,50 @@ def create_app(core: Core) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         lifespan=_following(tail, core),
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry={"tracing": True, "operation_spans": False, "metrics": False, "logs": False, "exclude": _is_a_look},
     )
     app.state.core = core
     app.state.in_flight = CommandsInFlight()
     app.state.views = CapacityLimiter(OPEN_VIEWS)
-    app.state.streams = Streams(tail, doorkeeper)
+    app.state.uploads = CapacityLimiter(imports.UPLOADS_AT_ONCE)
+    app.state.glances = CapacityLimiter(1)
+    app.state.streams = Streams(tail, doorkeeper, core.live_text)
     app.state.probes = {**core.probes, "stream": tail.probe}
     app.state.registry = registry = CollectorRegistry()
     registry.register(
-        WorkMetrics(core.engine, core.feed.head, core.relayed, core.policies.standings, core.seals.standing)
+        WorkMetrics(
+            core.engine,
+            core.feed.head,
+            core.relayed,
+            core.policies.standings,
+            core.seals.standing,
+            core.standings.told,
+        )
     )
 
-    for module in (workflows, logs, preferences, datasets, training, adapters, agents, audit, seals, stream, ops):
+    modules = (
+        workflows,
+        batches,
+        logs,
+        preferences,
+        annotation,
+        rankings,
+        datasets,
+        exports,
+        imports,
+        training,
+        adapters,
+        serving,
+        evaluations,
+        agents,
+        single_agents,
+        audit,
+        seals,
+        jobs,
+        stream,
+        ops,
+    )
+    for module in modules:
         app.router.routes += module.router.routes  # side by side: what is in an included router is looked for twice
     app.router.routes += ops.open_router.routes
     _add_documents(app)
@@ -67,10 +121,16 @@ def create_app(core: Core) -> FastAPI:
     errors.install(app)
     app.exception_handler(NotModified)(not_modified)
     # The last one added is the outermost.
-    app.add_middleware(Limits, max_body_bytes=core.settings.max_body_bytes)
+    uploads = {imports.FILES: core.settings.max_import_bytes}
+    app.add_middleware(Limits, max_body_bytes=core.settings.max_body_bytes, uploads=uploads)
     app.add_middleware(Authentication, doorkeeper=doorkeeper)
     app.add_middleware(RequestScope, metrics=RequestMetrics(registry))
     return app
+
+
+def _is_a_look(scope: MutableMapping[str, Any]) -> bool:
+    """Probes and Prometheus come every few seconds, and nothing follows from them: no traces."""
+    return str(scope["path"]) in OPEN_PATHS or scope["path"] == "/metrics"
 
 
 def _following(tail: Tail, core: Core) -> Any:
@@ -79,10 +139,12 @@ def _following(tail: Tail, core: Core) -> Any:
         stop = asyncio.Event()
         following = asyncio.create_task(tail.run())
         listening = asyncio.create_task(core.bell.listen(stop, lambda _topic: tail.wake()))
+        hearing = asyncio.create_task(core.live_text.run(stop, lambda delta: tail.mention(Delta.of(delta))))
+        watching = asyncio.create_task(watch_agents_file(core, stop))
         yield
         stop.set()
         following.cancel()
-        await asyncio.wait([following, listening])
+        await asyncio.wait([following, listening, hearing, watching])
 
     return lifespan
 

@@ -54,11 +54,31 @@ ASIDES: dict[str, dict[str, Any]] = {
         "properties": {"type": {"const": "heartbeat"}, "position": {"type": "integer", "minimum": 0}},
         "required": ["type", "position"],
     },
+    "token_delta": {
+        "type": "object",
+        "description": "With `deltas=true`: more of what is said for a step, before it is recorded. `seq` 0 begins the "
+        "text, or begins it anew in place of what came before; each following one is added. It has no position, is not "
+        "kept, and may be lost: the step's event, workflow.step_recorded, brings the whole text, and none comes after "
+        "it. In server-sent events it has no `id`.",
+        "properties": {
+            "type": {"const": "token_delta"},
+            "run": _ID,
+            "step": _ID | {"description": "The id that the step will have"},
+            "agent": _TEXT,
+            "phase": _TEXT | {"examples": ["answer"]},
+            "n": {"type": "integer", "minimum": 0},
+            "attempt": _COUNT | {"description": "Above 1: the step was begun before, by a worker that was lost"},
+            "seq": {"type": "integer", "minimum": 0},
+            "text": _TEXT,
+        },
+        "required": ["type", "run", "step", "agent", "phase", "n", "attempt", "seq", "text"],
+    },
     "ended": {
         "type": "object",
         "description": "The last server-sent event of a stream that the server ends. A WebSocket is closed with the "
-        "same code and reason instead.",
-        "properties": {"code": _COUNT, "reason": _TEXT},
+        "same code and reason instead. 4429: the client reads too slowly; 4401: its token was revoked; 1013: the log "
+        "cannot be read right now. After the first and the last, come back with the last position seen as `after`.",
+        "properties": {"code": _COUNT | {"enum": [4429, 4401, 1013]}, "reason": _TEXT},
         "required": ["code", "reason"],
     },
 }

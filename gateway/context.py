@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from uuid import UUID, uuid5
 
+from opentelemetry import trace
 from uuid_utils.compat import uuid4
 
 from domain.access import Caller
@@ -24,8 +25,8 @@ _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """`traceparent` is W3C Trace Context (level 1) with this request's own span id, in the caller's trace if there is
-    one."""
+    """`traceparent` is W3C Trace Context with this request's own span id, in the caller's trace if there is one; where
+    requests are traced, that of the span which is open."""
 
     request_id: str
     correlation_id: UUID
@@ -38,12 +39,16 @@ class RequestContext:
         return cls(
             request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex,
             correlation_id=_uuid(headers.get("x-correlation-id", "")) or uuid4(),
-            traceparent=_child_of(headers.get("traceparent", "")),
+            traceparent=_current() or _child_of(headers.get("traceparent", "")),
         )
 
     @property
     def trace_id(self) -> str:
         return self.traceparent.split("-")[1]
+
+    @property
+    def span_id(self) -> str:
+        return self.traceparent.split("-")[2]
 
 
 def envelope_of(caller: Caller, context: RequestContext) -> Envelope:
@@ -64,6 +69,11 @@ def repeatable(envelope: Envelope, key: str, method: str, target: str, body: byt
         command_id=uuid5(COMMANDS, "\n".join((envelope.actor.subject, method, target, key))),
         fingerprint=sha256(f"{method} {target}\n".encode() + body).digest(),
     )
+
+
+def _current() -> str | None:
+    span = trace.get_current_span().get_span_context()
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}" if span.is_valid else None
 
 
 def _child_of(traceparent: str) -> str:

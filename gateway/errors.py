@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from domain.errors import DomainError
-from domain.ports import ConcurrentWrite
+from domain.ports.events import ConcurrentWrite
 from gateway.faults import Fault, fault
 from projections.failures import OUTAGES
 
@@ -28,7 +28,8 @@ HINTS = {
     401: "send `Authorization: Bearer <token>`; `caravan tokens create NAME --role ROLE` makes one",
     404: "there is nothing at this address; GET /docs lists what there is",
     405: "this address does not take that method; the Allow header says which it takes",
-    413: "the request's body is larger than the server takes (CARAVAN_MAX_BODY_BYTES)",
+    413: "the request's body is larger than the server takes (CARAVAN_MAX_BODY_BYTES, and of a file to be imported "
+    "CARAVAN_MAX_IMPORT_BYTES)",
     415: "the body must be sent as Content-Type: application/json",
     500: "something went wrong on our side; the server's log has the details under this request id",
     503: "the database cannot be reached right now; try again in a moment",
@@ -52,7 +53,7 @@ class Problem(BaseModel):
 
 
 class NotCaughtUp(DomainError):
-    """A read asked for `?after=` a position that its read model has not reached in time. HTTP 503."""
+    """A read model is not as far as a read needs it in time. HTTP 503."""
 
     status = 503
 

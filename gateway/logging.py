@@ -7,35 +7,60 @@ import logging
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from loguru import logger
+from opentelemetry import trace
 
 if TYPE_CHECKING:
     from loguru import Record
 
+
+class LogArchive(Protocol):
+    """Keeps logs of more than `largest` bytes."""
+
+    @property
+    def largest(self) -> int: ...
+
+    def move(self, log: Path) -> None:
+        """Keeps a log that nobody writes to any more, and removes it."""
+
+
 _TOKEN = re.compile(r"(crv_|[Bb]earer[ .])[A-Za-z0-9_.~+/=-]{8,}")
-_KEPT = {"rotation": "10 MB", "retention": 3}
-"""How much of a log file is kept."""
 _LIBRARIES = ("uvicorn", "uvicorn.error", "faststream", "nats", "alembic", "sqlalchemy.engine")
 
 
-def configure_logging(level: str, process: str, sink: TextIO | Path | None = None) -> None:
+def configure_logging(
+    level: str, process: str, sink: TextIO | Path | None = None, archive: LogArchive | None = None
+) -> None:
     """Sends everything that this process logs, the libraries' words too, to `sink` (stderr) as JSON. Values of
-    variables, which may be secret, stay out of tracebacks."""
-    kept: dict[str, Any] = _KEPT if isinstance(sink, Path) else {}
+    variables, which may be secret, stay out of tracebacks. `archive` takes a file that has grown too large."""
+    kept: dict[str, Any] = {"rotation": archive.largest, "compression": _into(archive)} if archive else {}
     logger.remove()
-    logger.configure(extra={"process": process})
+    logger.configure(extra={"process": process}, patcher=_in_its_span)
     logger.add(sink or sys.stderr, level=level, format=_line, colorize=False, backtrace=False, diagnose=False, **kept)
     logging.basicConfig(handlers=[_ToLoguru()], level=max(logging.getLevelName(level), logging.INFO), force=True)
     for name in _LIBRARIES:
         library = logging.getLogger(name)
         library.handlers, library.propagate = [], True
-    for chatty in ("camel", "httpx", "httpx2", "httpcore"):
+    for chatty in ("camel", "httpx", "httpx2", "httpcore", "mcp"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # a traceback for each line that is no message
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def _into(archive: LogArchive) -> Callable[[str], None]:
+    return lambda file: archive.move(Path(file))
+
+
+def _in_its_span(record: Record) -> None:
+    """Where a span is open, the line is a part of it."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        record["extra"] |= {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
 
 
 def _line(record: Record) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from loguru import logger
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine, func, select
 
-from domain.ports import SealStanding, Standing
+from domain.ports.events import SealStanding, Standing
+from domain.serving import ReplicaStanding, ServingState
 from domain.training import TrainingState
-from projections import training_runs, workflow_runs
+from projections import batches, figures, jobs, training_runs
 from projections.failures import OUTAGES
+from projections.figures import Spread, StepFigures
+from projections.projector import Row
 from projections.status import status
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -54,19 +58,23 @@ class WorkMetrics(Collector):
         relayed: Callable[[], int],
         standings: Callable[[], Sequence[Standing]],
         sealed: Callable[[], SealStanding],
+        serving: Callable[[], Sequence[ReplicaStanding] | None],
     ) -> None:
         self._engine = engine
         self._head = head
         self._relayed = relayed
         self._standings = standings
         self._sealed = sealed
+        self._serving = serving
+        self._steps = StepFigures()
 
     def collect(self) -> Iterator[Metric]:
         """Nothing while the database is away, rather than old numbers."""
         try:
             with self._engine.connect() as db:
-                workflow_time = _workflow_time(db)
-                training_speed = _training_speed(db)
+                self._steps.look(db)
+                work = [*_work(db), *_steps(self._steps)]
+                job_queues = jobs.queues(db, datetime.now(UTC))
             head, relayed = self._head(), self._relayed()
             projections = status(self._engine, head)
             policies = self._standings()
@@ -74,15 +82,77 @@ class WorkMetrics(Collector):
         except OUTAGES as outage:
             logger.warning("no metrics of the work: {}", outage)
             return
-        yield workflow_time
-        yield training_speed
+        yield from work
+        yield from _job_queues(job_queues)
+        yield GaugeMetricFamily("caravan_log_position", "The last event's position", value=head)
         yield GaugeMetricFamily(
             "caravan_relay_lag", "Positions that NATS was not told of yet", value=max(0, head - relayed)
         )
         yield GaugeMetricFamily("caravan_seal_lag", "Positions that are not sealed yet", value=seals.unsealed)
         yield _anchor_lag(seals)
+        yield from _replicas(self._serving() or [])
         yield from _readers("projection", [(one.name, one.lag, one.parked) for one in projections])
         yield from _readers("policy", [(one.policy, max(0, head - one.position), one.parked) for one in policies])
+
+
+def _work(db: Connection) -> Iterator[Metric]:
+    yield _histogram(
+        "caravan_workflow_seconds",
+        "From a run's first start to its end",
+        ("kind", "state"),
+        figures.run_times(db),
+        figures.RUN_BOUNDS,
+    )
+    yield _histogram(
+        "caravan_training_seconds",
+        "From a training's first start to its end",
+        ("state",),
+        figures.training_times(db),
+        figures.RUN_BOUNDS,
+    )
+    yield _training_speed(db)
+    yield _counter("caravan_failures", "Failed runs and trainings", ("queue", "kind"), figures.failures(db))
+    yield from _queues(figures.queues(db))
+    unfinished, waiting = batches.unfinished(db)
+    yield GaugeMetricFamily("caravan_batches_unfinished", "Batches that are not over", value=unfinished)
+    yield GaugeMetricFamily("caravan_batch_tasks_waiting", "Of these, tasks without a run yet", value=waiting)
+
+
+def _steps(steps: StepFigures) -> Iterator[Metric]:
+    yield _histogram("caravan_step_seconds", "A step's model call", ("phase",), dict(steps.times), figures.STEP_BOUNDS)
+    yield _counter("caravan_tokens", "As endpoints counted them", ("agent", "model", "type"), dict(steps.tokens))
+    yield _counter(
+        "caravan_answers", "Steps, by whether the answer was given before", ("agent", "cached"), dict(steps.calls)
+    )
+
+
+def _queues(queues: Sequence[figures.Queue]) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("caravan_queue_waiting", "What nobody works on yet", labels=["queue"])
+    running = GaugeMetricFamily("caravan_queue_running", "What somebody works on", labels=["queue"])
+    oldest = GaugeMetricFamily("caravan_queue_oldest_seconds", "How long the oldest has waited", labels=["queue"])
+    takeovers = CounterMetricFamily("caravan_takeovers", "Work taken from a worker that was gone", labels=["queue"])
+    for one in queues:
+        waiting.add_metric([one.name], one.waiting)
+        running.add_metric([one.name], one.running)
+        oldest.add_metric([one.name], one.oldest)
+        takeovers.add_metric([one.name], one.takeovers)
+    yield from (waiting, running, oldest, takeovers)
+
+
+def _counter(name: str, help: str, labels: Sequence[str], values: Mapping[figures.Labels, float]) -> Metric:
+    counter = CounterMetricFamily(name, help, labels=labels)
+    for named, value in values.items():
+        counter.add_metric(named, value)
+    return counter
+
+
+def _histogram(
+    name: str, help: str, labels: Sequence[str], spreads: Mapping[figures.Labels, Spread], bounds: Sequence[float]
+) -> Metric:
+    histogram = HistogramMetricFamily(name, help, labels=labels)
+    for named, spread in spreads.items():
+        histogram.add_metric(named, list(spread.cumulative(bounds)), spread.seconds)
+    return histogram
 
 
 def _anchor_lag(seals: SealStanding) -> Metric:
@@ -90,6 +160,19 @@ def _anchor_lag(seals: SealStanding) -> Metric:
     for place, position in seals.anchored.items():
         lag.add_metric([place], max(0, seals.head - position))
     return lag
+
+
+def _replicas(standings: Sequence[ReplicaStanding]) -> Iterator[Metric]:
+    in_step = GaugeMetricFamily("caravan_replica_in_step", "Whether it serves what it should", labels=["replica"])
+    adapters = GaugeMetricFamily(
+        "caravan_replica_adapters", "Adapters that it should serve, serves, and refuses", labels=["replica", "which"]
+    )
+    for one in standings:
+        in_step.add_metric([one.replica], one.state is ServingState.IN_STEP)
+        for which, names in (("wanted", one.wanted), ("served", one.served), ("refused", one.refused)):
+            adapters.add_metric([one.replica, which], len(names))
+    yield in_step
+    yield adapters
 
 
 def _readers(kind: str, standings: Sequence[tuple[str, int, int]]) -> Iterator[Metric]:
@@ -103,18 +186,6 @@ def _readers(kind: str, standings: Sequence[tuple[str, int, int]]) -> Iterator[M
     yield parked
 
 
-def _workflow_time(db: Connection) -> Metric:
-    run = workflow_runs.TABLE.c
-    seconds = func.extract("epoch", func.sum(run.finished_at - run.started_at))
-    query = select(run.kind, run.state, func.count(), seconds).where(run.finished_at.is_not(None))
-    family = SummaryMetricFamily(
-        "caravan_workflow_seconds", "From a run's first start to its end", labels=["kind", "state"]
-    )
-    for kind, state, runs, total in db.execute(query.group_by(run.kind, run.state)):
-        family.add_metric([kind, state], runs, float(total or 0))
-    return family
-
-
 def _training_speed(db: Connection) -> Metric:
     run = training_runs.TABLE.c
     query = select(func.coalesce(func.sum(run.samples_per_second), 0)).where(run.state == TrainingState.RUNNING.value)
@@ -122,3 +193,21 @@ def _training_speed(db: Connection) -> Metric:
     return GaugeMetricFamily(
         "caravan_training_samples_per_second", "Of all running trainings, at their last step", value=speed
     )
+
+
+def _job_queues(queues: Sequence[Row]) -> Iterator[Metric]:
+    for name, meaning, column in (
+        ("caravan_jobs_waiting", "Jobs that are due and wait for a worker", "depth"),
+        ("caravan_jobs_resting", "Jobs that wait for their time", "resting"),
+        ("caravan_jobs_running", "Jobs that a worker has", "running"),
+        ("caravan_jobs_dead", "Dead letters", "dead"),
+        ("caravan_jobs_oldest_seconds", "How long the oldest job has been due", "oldest_seconds"),
+    ):
+        gauge = GaugeMetricFamily(name, meaning, labels=["queue"])
+        for queue in queues:
+            gauge.add_metric([queue["queue"]], queue[column])
+        yield gauge
+    failed = CounterMetricFamily("caravan_job_attempts_failed", "Attempts that ever failed", labels=["queue"])
+    for queue in queues:
+        failed.add_metric([queue["queue"]], queue["failures"])
+    yield failed

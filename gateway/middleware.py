@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import cast
 from urllib.parse import unquote_to_bytes
 
@@ -57,7 +58,8 @@ class RequestScope:
                 status = 403
             await send(message)
 
-        with logger.contextualize(request_id=context.request_id, trace_id=context.trace_id):
+        ids = {"request_id": context.request_id, "trace_id": context.trace_id, "span_id": context.span_id}
+        with logger.contextualize(**ids):
             try:
                 await self._app(scope, receive, send_safely)
             except Exception as error:
@@ -86,9 +88,11 @@ class RequestScope:
 class Limits:
     """Refuses bodies that are too large, and addresses with text that no database could hold."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, uploads: Mapping[str, int]) -> None:
+        """`uploads`: what the addresses that begin so take instead."""
         self._app = app
         self._max = max_body_bytes
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -96,7 +100,8 @@ class Limits:
             return
         request = cast(Request, HTTPConnection(scope))
         length = request.headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._max:
+        most = next((most for begin, most in self._uploads.items() if scope["path"].startswith(begin)), self._max)
+        if length.isdecimal() and int(length) > most:
             await problem(request, TOO_LARGE, 413, HINTS[413])(scope, receive, send)
             return
         if not _is_text(scope["query_string"]) or not _is_text(scope.get("raw_path", b"")):
@@ -109,7 +114,7 @@ class Limits:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max:
+            if received > most:
                 raise HTTPException(413)
             return message
 

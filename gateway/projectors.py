@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from anyio import to_thread
 from loguru import logger
@@ -13,10 +14,12 @@ from adapters.relay import Relay
 from adapters.sealing.anchors import AnchorFile, Anchoring, AnchorWebhook, Place
 from adapters.sealing.sealer import Sealer
 from adapters.stopping import pause
+from adapters.telemetry import work
 from gateway.bootstrap import Core
 from gateway.running import stopped_by_signals, together
 from gateway.settings import Settings
-from projections import ALL
+from projections import ALL, DERIVED
+from projections.derived import advance
 from projections.failures import OUTAGES
 from projections.follower import Follower
 from projections.projector import Projector
@@ -29,7 +32,7 @@ async def run_projectors(core: Core) -> None:
     """Until SIGTERM or SIGINT."""
     stop = stopped_by_signals()
     settings = core.settings
-    relay = Relay(str(settings.database_url), str(settings.nats_url))
+    relay = Relay(str(settings.database_url), str(settings.nats_url), work.published)
     await together(relay.run(stop), follow(core, ALL, stop), seal(core, stop))
 
 
@@ -51,25 +54,33 @@ def anchor_places(settings: Settings) -> list[Place]:
 
 
 async def follow(core: Core, projectors: Sequence[Projector], stop: asyncio.Event) -> None:
-    """Keeps these read models up to date until `stop` is set. The bell only wakes them: what they fold, they read from
-    the store."""
-    woken = asyncio.Event()
+    """Keeps these read models up to date until `stop` is set, and what is made of them. The bell only wakes them: what
+    they fold, they read from the store."""
+    woken, moved = asyncio.Event(), asyncio.Event()
 
     async def end() -> None:
         await stop.wait()
         woken.set()
+        moved.set()
 
-    keeping_up = keep_up(Follower(core.engine, core.store, projectors), woken, stop)
-    await together(core.bell.listen(stop, lambda _topic: woken.set()), end(), keeping_up)
+    await together(
+        core.bell.listen(stop, lambda _topic: woken.set()),
+        end(),
+        keep_up(Follower(core.engine, core.store, projectors).advance, woken, stop, then=moved.set),
+        *(keep_up(partial(advance, core.engine, derived), moved, stop) for derived in DERIVED),
+    )
 
 
-async def keep_up(follower: Follower, woken: asyncio.Event, stop: asyncio.Event) -> None:
-    """Takes in what is new whenever `woken` is set, and now and then without. What goes wrong is tried again."""
+async def keep_up(
+    take_in: Callable[[], bool], woken: asyncio.Event, stop: asyncio.Event, then: Callable[[], None] = lambda: None
+) -> None:
+    """Takes in what is new whenever `woken` is set, and now and then without; `then` is called after each time. What
+    goes wrong is tried again."""
     backoff = Backoff(first=1.0, ceiling=30.0)
     while not stop.is_set():
         woken.clear()
         try:
-            more = await to_thread.run_sync(follower.advance)
+            more = await to_thread.run_sync(take_in)
         except OUTAGES as outage:
             logger.warning("the read models wait for the database: {}", outage)
             await pause(stop, backoff.next_delay())
@@ -78,5 +89,6 @@ async def keep_up(follower: Follower, woken: asyncio.Event, stop: asyncio.Event)
             await pause(stop, backoff.next_delay())
         else:
             backoff.reset()
+            then()
             if not more:
                 await pause(woken, POLL_SECONDS)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import count
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Annotated, Any, cast
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from anyio import to_thread
 from fastapi import Depends, Header, Query, Request, Response, params
@@ -21,13 +20,14 @@ from uuid_utils.compat import uuid4
 
 from domain.errors import Invalid, NotFound
 from domain.events import Envelope
-from domain.ports import Written
+from domain.ports.events import Written
 from gateway.bootstrap import Core
 from gateway.context import envelope_of, repeatable
 from gateway.errors import NotCaughtUp
 from gateway.in_flight import CommandsInFlight
 from gateway.strict import Body
 from projections import checkpoints
+from projections.derived import Derived
 from projections.projector import Projector, Row
 from projections.status import wait_for
 
@@ -85,18 +85,12 @@ class Door:
         self.tell(written.position, location and location.format(id=written.id))
         return written
 
-    async def in_thread(self, command: object) -> Written:
+    async def in_thread(self, command: object, location: str | None = None) -> Written:
         """The same for a command that takes long to decide."""
         with self._in_flight.alone(self._envelope):
             written = await to_thread.run_sync(self._core.bus.execute, command, self._envelope)
-        self.tell(written.position)
+        self.tell(written.position, location and location.format(id=written.id))
         return written
-
-    async def each(self, commands: Iterable[object]) -> list[Written]:
-        """Several commands of one request. Their ids follow from the request's, so that a repeat is harmless."""
-        envelopes = (replace(self._envelope, command_id=uuid5(self.id, str(number))) for number in count(1))
-        with self._in_flight.alone(self._envelope):
-            return [await self._core.execute(*each) for each in zip(commands, envelopes, strict=False)]
 
     def tell(self, position: int, location: str | None = None) -> None:
         """Sets the headers that say where the log stands now, and where the result will be."""
@@ -171,10 +165,12 @@ class EntityTag:
             raise NotModified(tag)
         return tag
 
-    def name(self, row: Row) -> None:
-        """Names a row by its version, as `check` does. A stale row stays unnamed: it is not what that version is."""
+    def named(self, row: Row) -> Row:
+        """The row itself, named by its version as `check` does. A stale one stays unnamed: it is not what that version
+        is."""
         if not row["stale"]:
             self.check(row["version"])
+        return row
 
 
 async def _entity_tag(
@@ -218,10 +214,10 @@ def view_of(core: Core, names: Sequence[str]) -> Iterator[View]:
         yield View(db, min(checkpoints.position(db, name) for name in names))
 
 
-def viewing(*projectors: Projector) -> params.Depends:
+def viewing(*read_models: Projector | Derived) -> params.Depends:
     """The dependency that opens a View of these read models, once they have come to `?after=` and fewer than OPEN_VIEWS
     are open. It is closed before the answer is sent: a slow reader must not hold a connection."""
-    names = [projector.name for projector in projectors]
+    names = [each.name for each in read_models]
 
     async def turn(request: Request, core: CoreOf, after: After = None) -> AsyncIterator[None]:
         await caught_up(core, names, after)
@@ -233,6 +229,21 @@ def viewing(*projectors: Projector) -> params.Depends:
             yield view
 
     return cast(params.Depends, Depends(view, scope="function"))
+
+
+OpenView = Callable[[], AbstractContextManager[View]]
+
+
+def reaching(*read_models: Projector | Derived) -> params.Depends:
+    """The dependency that waits until these read models have come to `?after=`, and gives what opens a View of them:
+    for who does more than read, and must not hold a connection meanwhile. What is opened is left by the same step."""
+    names = [each.name for each in read_models]
+
+    async def opener(core: CoreOf, after: After = None) -> OpenView:
+        await caught_up(core, names, after)
+        return partial(view_of, core, names)
+
+    return cast(params.Depends, Depends(opener))
 
 
 def position_of(cursor: str) -> int:

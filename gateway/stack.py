@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from adapters.durable_files import write_private
 from adapters.embedded.errors import EmbeddedError, FolderUnusable
+from adapters.embedded.log_archive import LogArchive
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.embedded.ports import LOOPBACK, is_free
 from adapters.embedded.postgres import EmbeddedPostgres
@@ -20,14 +22,23 @@ from adapters.embedded.readiness import answers
 from gateway.settings import Settings
 
 MODEL_KEY = "model-key"
+MEBIBYTE = 2**20
+
+LAST_WORDS_SECONDS = 10.0
+"""How long a process may take to end, beside the calls that a worker waits for."""
 
 SERVERS = frozenset({"DATABASE_URL", "NATS_URL"})
+REPORTS = frozenset({"CARAVAN_SENTRY_DSN"})
 WITHHELD = {
-    "ui": SERVERS | {"CARAVAN_MODEL_KEY"},
-    "model-server": SERVERS,
-    "prepare-model": SERVERS,
+    "ui": SERVERS | REPORTS | {"CARAVAN_MODEL_KEY", "CARAVAN_OTLP_ENDPOINT"},
+    "model-server": SERVERS | REPORTS,
+    "prepare-model": SERVERS | REPORTS,
 }
 """What the processes that face people or a model's text are not told."""
+
+CONSOLE = "ui"
+SESSIONS = frozenset({"CARAVAN_CONSOLE_NATS_URL"})
+"""Where the console keeps its sessions, with the password of an account of its own."""
 
 SEALER = "projectors"
 SEALING = frozenset({"CARAVAN_SEAL_KEY_FILE", "CARAVAN_ANCHOR_WEBHOOK"})
@@ -40,6 +51,8 @@ HARMLESS = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "VIRTUAL_E
 HARMLESS_PREFIXES = ("PYTHON", "LC_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "STREAMLIT_", "COVERAGE_")
 LIBPQ_PREFIX = "PG"
 """libpq's own settings, e.g. PGSSLROOTCERT and PGPASSWORD, go with DATABASE_URL."""
+TRACING_PREFIX = "OTEL_"
+"""OpenTelemetry's own settings, of which headers may hold a key; the console sends no traces."""
 
 
 def prepare_home(settings: Settings) -> Path:
@@ -64,7 +77,8 @@ def located(settings: Settings) -> Settings:
     if settings.database_url is None:
         found["database_url"] = embedded_postgres(settings).url()
     if settings.nats_url is None:
-        found["nats_url"] = embedded_nats(settings).url
+        nats = embedded_nats(settings)
+        found |= {"nats_url": nats.url, "console_nats_url": nats.console_url}
     return settings.model_copy(update=found)
 
 
@@ -82,6 +96,16 @@ def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
 def embedded_nats(settings: Settings) -> EmbeddedNats:
     """This data folder's own nats-server."""
     return EmbeddedNats(settings.home / "nats", settings.logs / "nats.log", settings.nats_port)
+
+
+def log_archive(settings: Settings) -> LogArchive:
+    """Where this data folder's logs go that have grown too large."""
+    return LogArchive(
+        settings.logs.absolute() / "archive",
+        largest=int(settings.log_rotate_mb * MEBIBYTE),
+        days=settings.log_keep_days,
+        most=int(settings.log_keep_mb * MEBIBYTE),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +165,20 @@ def processes(settings: Settings) -> list[ManagedProcess]:
         _child(ours, "projectors"),
         _child(ours, "prepare-model", restart=False, ready_timeout=600),  # the trainer needs it, whoever serves
         *([model_server] if settings.model_url is None else []),
-        _child(ours, "worker"),
+        _child(ours, "worker", grace=ours.drain_seconds + LAST_WORDS_SECONDS),
         _child(ours, "trainer"),
         _child(ours, "ui", ready_at=f"http://{LOOPBACK}:{ours.ui_port}/_stcore/health"),
     ]
 
 
 def _child(
-    settings: Settings, name: str, *, restart: bool = True, ready_at: str | None = None, ready_timeout: float = 60
+    settings: Settings,
+    name: str,
+    *,
+    restart: bool = True,
+    ready_at: str | None = None,
+    ready_timeout: float = 60,
+    grace: float = LAST_WORDS_SECONDS,
 ) -> Child:
     listener = next((one for one in listeners(settings) if one.process == name), None)
     return Child(
@@ -161,17 +191,19 @@ def _child(
         port=listener.port if listener else None,
         host=listener.host if listener else LOOPBACK,
         ready_timeout=ready_timeout,
+        grace=grace,
     )
 
 
 def environment(settings: Settings, name: str, inherited: Mapping[str, str]) -> dict[str, str]:
     """What the process of that name is told: the settings, the servers' addresses, which hold passwords, where it needs
     them, and of the `inherited` environment what is harmless. Nobody gets the caller's own token."""
-    withheld = WITHHELD.get(name, frozenset()) | {"CARAVAN_TOKEN"} | (SEALING if name != SEALER else frozenset())
+    withheld = WITHHELD.get(name, frozenset()) | {"CARAVAN_TOKEN"}
+    withheld |= (SEALING if name != SEALER else frozenset()) | (SESSIONS if name != CONSOLE else frozenset())
     given = settings.model_dump(mode="json", exclude_none=True, exclude={"database_url", "nats_url", "token"})
     told = {
         **{variable: value for variable, value in inherited.items() if _inherits(name, variable)},
-        **{f"CARAVAN_{name.upper()}": str(value) for name, value in given.items()},
+        **{f"CARAVAN_{name.upper()}": _written(value) for name, value in given.items()},
         "DATABASE_URL": str(settings.database_url),
         "NATS_URL": str(settings.nats_url),
         "PYTHONUNBUFFERED": "1",
@@ -180,9 +212,16 @@ def environment(settings: Settings, name: str, inherited: Mapping[str, str]) -> 
     return {variable: value for variable, value in told.items() if variable not in withheld}
 
 
+def _written(value: object) -> str:
+    """As the settings read it back."""
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
 def _inherits(name: str, variable: str) -> bool:
     if variable.startswith(LIBPQ_PREFIX):
         return name not in WITHHELD
+    if variable.startswith(TRACING_PREFIX):
+        return name not in ("ui", "prepare-model")
     return name == KEYHOLDER or variable in HARMLESS or variable.startswith(HARMLESS_PREFIXES)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
 
 from fastapi import WebSocket
 from loguru import logger
@@ -17,7 +19,9 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from gateway.auth import Doorkeeper
-from gateway.tail import Frame, Heartbeat, Tail, TooSlow, Wanted
+from gateway.frames import Heartbeat, Message, Wanted
+from gateway.serving import ENCODED
+from gateway.tail import Tail, TooSlow
 from projections.failures import OUTAGES
 
 PROTOCOL = "caravan.v1"
@@ -42,30 +46,39 @@ REVOKED = (4401, "the token was revoked")
 UNAVAILABLE = (1013, "the log cannot be read right now: come back with after=<the last position you saw>")
 
 
+class LiveText(Protocol):
+    """What is said in runs while it is said (adapters/live_text.py)."""
+
+    def following(self, run: UUID) -> AbstractContextManager[None]:
+        """Within it that run is heard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Streams:
     """Opens streams on the tail for callers whose token stays valid."""
 
     tail: Tail
     doorkeeper: Doorkeeper
+    live_text: LiveText
 
-    async def frames(self, wanted: Wanted, after: int | None, token: str) -> AsyncGenerator[Frame | Heartbeat]:
+    async def messages(self, wanted: Wanted, after: int | None, token: str) -> AsyncGenerator[Sequence[Message]]:
         """What `Tail.follow` yields, for as long as the token is valid; of the heartbeats one in a long while.
 
         Raises Ended.
         """
         checked_at = spoke_at = time.monotonic()
+        heard = self.live_text.following(wanted.aggregate) if wanted.deltas and wanted.aggregate else nullcontext()
         try:
-            async with aclosing(self.tail.follow(wanted, after)) as frames:
-                async for frame in frames:
+            async with aclosing(self.tail.follow(wanted, after, heard)) as batches:
+                async for batch in batches:
                     now = time.monotonic()
                     if now - checked_at >= RECHECK_SECONDS:
                         checked_at = now
                         if await self.doorkeeper.caller(token, only_reads=True) is None:
                             raise Ended(*REVOKED)
-                    if isinstance(frame, Frame) or now - spoke_at >= HEARTBEAT_SECONDS:
+                    if not isinstance(batch[0], Heartbeat) or now - spoke_at >= HEARTBEAT_SECONDS:
                         spoke_at = now
-                        yield frame
+                        yield batch
         except TooSlow as error:
             raise Ended(*TOO_SLOW) from error
         except OUTAGES as error:
@@ -75,7 +88,7 @@ class Streams:
         """Sends frames until the client leaves, or has to."""
         offered = socket.scope.get("subprotocols", ())
         await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-        sending = asyncio.create_task(_send(socket, self.frames(wanted, after, socket.state.token)))
+        sending = asyncio.create_task(_send(socket, self.messages(wanted, after, socket.state.token)))
         leaving = asyncio.create_task(_until_gone(socket))
         await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         for task in (sending, leaving):
@@ -89,7 +102,7 @@ class Streams:
 
     def events(self, wanted: Wanted, after: int | None, token: str) -> EventSourceResponse:
         """The same as server-sent events; a comment now and then while nothing happens."""
-        return _PatientResponse(_as_sse(self.frames(wanted, after, token)), ping=0, send_timeout=SEND_SECONDS)
+        return _PatientResponse(_as_sse(self.messages(wanted, after, token)), ping=0, send_timeout=SEND_SECONDS)
 
 
 class _PatientResponse(EventSourceResponse):
@@ -102,24 +115,41 @@ class _PatientResponse(EventSourceResponse):
             logger.info("stream ended: {}", TOO_SLOW[1])
 
 
-async def _send(socket: WebSocket, frames: AsyncGenerator[Frame | Heartbeat]) -> None:
-    async with aclosing(frames):
-        async for frame in frames:
-            try:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await socket.send_text(frame.text)
-            except TimeoutError as error:
-                raise Ended(*TOO_SLOW) from error
+async def _send(socket: WebSocket, batches: AsyncGenerator[Sequence[Message]]) -> None:
+    send = _sender(socket)
+    async with aclosing(batches):
+        async for batch in batches:
+            await send(batch)
 
 
-async def _as_sse(frames: AsyncGenerator[Frame | Heartbeat]) -> AsyncGenerator[ServerSentEvent]:
+def _sender(socket: WebSocket) -> Callable[[Sequence[Message]], Awaitable[None]]:
+    """How a batch is sent: in one write, where our own server takes it. Raises Ended when it is not taken in time."""
+    encoded = socket.scope["extensions"].get(ENCODED)
+
+    async def send_one_by_one(batch: Sequence[Message]) -> None:
+        for message in batch:
+            await in_time(socket.send_text(message.text))
+
+    async def send_at_once(batch: Sequence[Message]) -> None:
+        encoded["write"](b"".join([message.on_websocket for message in batch]))
+        if not encoded["writable"]():
+            await in_time(encoded["drained"]())
+
+    async def in_time(sending: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await sending
+        except TimeoutError as error:
+            raise Ended(*TOO_SLOW) from error
+
+    return send_at_once if encoded else send_one_by_one
+
+
+async def _as_sse(batches: AsyncGenerator[Sequence[Message]]) -> AsyncGenerator[bytes | ServerSentEvent]:
     try:
-        async with aclosing(frames):
-            async for frame in frames:
-                if isinstance(frame, Frame):
-                    yield ServerSentEvent(frame.text, id=str(frame.position), event=frame.type)
-                else:
-                    yield ServerSentEvent(comment=frame.text, id=str(frame.position))
+        async with aclosing(batches):
+            async for batch in batches:
+                yield b"".join([message.as_sse for message in batch])
     except Ended as ended:
         yield ServerSentEvent(json.dumps({"code": ended.code, "reason": ended.reason}), event="ended")
 

@@ -7,25 +7,32 @@ subscribes: it reads the gap between the two, then the queue, and skips what bot
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 from uuid import UUID
 
 from anyio import to_thread
 from loguru import logger
 
+from gateway.frames import Delta, Frame, Heartbeat, Message, Wanted
+
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 STALE_SECONDS = 5.0
 """How old the tail's last look at the log may be before streams count as broken."""
 IDLE_SECONDS = 1.0
+REST_SECONDS = 0.0001
+"""After events were handed out, for each client that was told, which takes about half of it. What happens meanwhile is
+told together: with few clients nobody waits, and with many they cannot keep the process from all else."""
 PAGE = 500
 QUEUE = 1000
 """How many events a client may lag behind the tail before it is told to come back."""
+DELTAS = 100
+"""How much a client may lag behind before it is told no more of what is not recorded yet."""
+RECORDED = 10_000
+"""How many steps are known to be recorded, so that no late delta of one is told."""
 
 
 class TooSlow(Exception):
@@ -47,73 +54,60 @@ class EventFeed(Protocol):
         aggregate: UUID | None = None,
         limit: int = 500,
         newest_first: bool = False,
+        *,
+        agent: str | None = None,
+        batch: UUID | None = None,
     ) -> Sequence[Mapping[str, Any]]: ...
 
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One event, encoded once for all clients."""
-
-    position: int
-    type: str
-    aggregate: UUID
-    text: str
-
-    @classmethod
-    def of(cls, event: Mapping[str, Any]) -> Frame:
-        """`event`: a CloudEvent."""
-        text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-        return cls(event["position"], event["type"], UUID(event["subject"]), text)
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """Nothing more that the client wants happened up to `position`: from there it may resume."""
-
-    position: int
-
-    @property
-    def text(self) -> str:
-        return json.dumps({"type": "heartbeat", "position": self.position})
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which events a client follows; empty and None: all."""
-
-    types: tuple[str, ...] = ()
-    aggregate: UUID | None = None
-
-    def __contains__(self, frame: Frame) -> bool:
-        return (not self.types or frame.type in self.types) and self.aggregate in (None, frame.aggregate)
+    def runs_of(self, batch: UUID) -> Sequence[UUID]: ...
 
 
 class Subscription:
     """What one client has still to read of what happened after `since`."""
 
     def __init__(self, wanted: Wanted, since: int) -> None:
+        self.wanted = wanted
         self.since = since
-        self._wanted = wanted
-        self._waiting: asyncio.Queue[Frame] = asyncio.Queue(QUEUE)
+        self._waiting: list[Frame | Delta] = []
+        self._woken: asyncio.Future[None] | None = None
         self._overflown = False
 
-    def offer(self, frame: Frame) -> None:
+    def offer(self, frames: Sequence[Frame]) -> None:
         """Never blocks: one slow client must not hold up the others."""
-        if frame in self._wanted and not self._overflown:
-            try:
-                self._waiting.put_nowait(frame)
-            except asyncio.QueueFull:
-                self._overflown = True
+        if not self._overflown:
+            self._waiting += frames
+            self._overflown = len(self._waiting) > QUEUE
+            self.wake()
 
-    async def next(self) -> Frame | None:
-        """The next event; None when there was none for a second. Raises TooSlow once events had to be left out."""
+    def mention(self, delta: Delta) -> None:
+        """Nothing that a client must have: one that lags behind goes without. To be followed by `wake`."""
+        if len(self._waiting) < DELTAS:
+            self._waiting.append(delta)
+
+    def wake(self) -> None:
+        """Whoever waits for the next."""
+        if self._woken and not self._woken.done():
+            self._woken.set_result(None)
+
+    async def next(self) -> Sequence[Frame | Delta]:
+        """All that came, in order; nothing when nothing came for a second. Raises TooSlow once the client lags too far
+        behind."""
+        if not self._waiting:
+            await self._something()
         if self._overflown:
             raise TooSlow
+        arrived, self._waiting = self._waiting, []
+        return arrived
+
+    async def _something(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._woken = loop.create_future()
+        idle = loop.call_later(IDLE_SECONDS, self.wake)
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                return await self._waiting.get()
-        except TimeoutError:
-            return None if self._waiting.empty() else self._waiting.get_nowait()
+            await self._woken
+        finally:
+            idle.cancel()
+            self._woken = None
 
 
 class Tail:
@@ -128,7 +122,10 @@ class Tail:
         self._failure: Exception | None = None
         self._started = asyncio.Event()
         self._woken = asyncio.Event()
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: dict[Wanted, set[Subscription]] = {}
+        self._batches: dict[UUID, set[UUID]] = {}
+        self._recorded: dict[UUID, None] = {}
+        self._telling: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Until cancelled. Whatever goes wrong is tried again, and then it goes on where it was."""
@@ -147,6 +144,16 @@ class Tail:
         if self.has_clients:
             self._woken.set()
 
+    def mention(self, delta: Delta) -> None:
+        """To those who want to hear what is said in that run, after a rest like that between events."""
+        clients = 0
+        for subscription in self._listeners():
+            if delta in subscription.wanted:
+                subscription.mention(delta)
+                clients += 1
+        if clients and self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(clients * REST_SECONDS, self._tell)
+
     @property
     def has_clients(self) -> bool:
         """Whether anybody follows live."""
@@ -161,26 +168,33 @@ class Tail:
         if age > STALE_SECONDS:
             raise TailStopped(f"the log has not been read for {age:.0f} s, since position {self._position}{because}")
 
-    async def follow(self, wanted: Wanted, after: int | None) -> AsyncGenerator[Frame | Heartbeat]:
+    async def follow(
+        self, wanted: Wanted, after: int | None, hearing: AbstractContextManager[None] | None = None
+    ) -> AsyncGenerator[Sequence[Message]]:
         """Every wanted event after that position, each once, in order: history first, then live for ever (after None:
-        live only). Yields a Heartbeat whenever nothing happened for a second. Raises TooSlow."""
+        live only). What there is already comes together, as it is best sent; a Heartbeat comes alone, whenever nothing
+        happened for a second. `hearing` is entered once deltas would reach the client. Raises TooSlow."""
         await self._started.wait()
         position = self._position if after is None else after
-        async for frame in self._history(wanted, position, upto=None):
-            position = frame.position
-            yield frame
-        with self._subscribed(wanted) as live:
-            async for frame in self._history(wanted, position, live.since):
-                position = frame.position
-                yield frame
+        async for frames in self._history(wanted, position, upto=None):
+            position = frames[-1].position
+            yield frames
+        with self._subscribed(wanted) as live, hearing or nullcontext():
+            async for frames in self._history(wanted, position, live.since):
+                position = frames[-1].position
+                yield frames
             while True:
                 arrived = await live.next()
-                if arrived is None:
+                if not arrived:
                     position = max(position, self._position)
-                    yield Heartbeat(position)
-                elif arrived.position > position:
-                    position = arrived.position
-                    yield arrived
+                    yield [Heartbeat.at(position)]
+                elif new := [message for message in arrived if self._is_new(message, position)]:
+                    position = max([position, *(message.position for message in new if isinstance(message, Frame))])
+                    yield new
+
+    def _is_new(self, message: Frame | Delta, position: int) -> bool:
+        """To a client that is that far. Nothing is said of a step any more once it is recorded."""
+        return message.position > position if isinstance(message, Frame) else message.step not in self._recorded
 
     async def _step(self) -> None:
         self._woken.clear()
@@ -193,11 +207,42 @@ class Tail:
     async def _hand_out(self) -> bool:
         """Returns whether there is more."""
         frames = await self._page(Wanted(), self._position, None)
-        for frame in frames:
-            self._position = frame.position
-            for subscription in self._subscriptions:
-                subscription.offer(frame)
+        if frames:
+            await self._know_runs(frames)
+            self._position = frames[-1].position
+            clients = sum(self._offer(wanted, frames) for wanted in self._subscriptions)
+            await asyncio.sleep(clients * REST_SECONDS)
         return len(frames) == PAGE
+
+    def _offer(self, wanted: Wanted, frames: Sequence[Frame]) -> int:
+        """Returns how many clients were told; what they want is looked for once, since many want the same."""
+        subscriptions, found = self._subscriptions[wanted], [frame for frame in frames if self._concerns(frame, wanted)]
+        if not found:
+            return 0
+        for subscription in subscriptions:
+            subscription.offer(found)
+        return len(subscriptions)
+
+    def _concerns(self, frame: Frame, wanted: Wanted) -> bool:
+        batch = wanted.batch
+        return frame in wanted and (
+            batch is None or frame.aggregate == batch or frame.aggregate in self._batches[batch]
+        )
+
+    async def _know_runs(self, frames: Sequence[Frame]) -> None:
+        """Of the batches that somebody follows, those who came meanwhile too. A batch asks for a run before there is
+        any other event of it."""
+        while unknown := self._followed_batches() - self._batches.keys():
+            for batch in unknown:
+                runs = set(await to_thread.run_sync(self._feed.runs_of, batch))
+                if batch in self._followed_batches():  # else nobody would keep up with it
+                    self._batches[batch] = runs
+        for frame in frames:
+            if frame.run and frame.aggregate in self._batches:
+                self._batches[frame.aggregate].add(frame.run)
+
+    def _followed_batches(self) -> set[UUID]:
+        return {wanted.batch for wanted in self._subscriptions if wanted.batch}
 
     async def _skip(self) -> bool:
         """Nobody waits for the events, and to read them all would be dear. The last one shows where the log ends, and
@@ -207,27 +252,49 @@ class Tail:
             self._position = newest[0]["position"]
         return self.has_clients
 
-    async def _history(self, wanted: Wanted, after: int, upto: int | None) -> AsyncGenerator[Frame]:
+    async def _history(self, wanted: Wanted, after: int, upto: int | None) -> AsyncGenerator[Sequence[Frame]]:
+        """Page by page, none of them empty."""
         while True:
             frames = await self._page(wanted, after, upto)
-            for frame in frames:
-                yield frame
+            if frames:
+                yield frames
             if len(frames) < PAGE:
                 return
             after = frames[-1].position
 
     async def _page(self, wanted: Wanted, after: int, upto: int | None) -> Sequence[Frame]:
         def read() -> Sequence[Frame]:
-            events = self._feed.page(after, upto, wanted.types, wanted.aggregate, limit=PAGE)
+            events = self._feed.page(
+                after, upto, wanted.types, wanted.aggregate, limit=PAGE, agent=wanted.agent, batch=wanted.batch
+            )
             return [Frame.of(event) for event in events]
 
-        return await to_thread.run_sync(read)
+        frames = await to_thread.run_sync(read)
+        self._recorded |= {frame.step: None for frame in frames if frame.step}
+        while len(self._recorded) > RECORDED:
+            del self._recorded[next(iter(self._recorded))]
+        return frames
+
+    def _tell(self) -> None:
+        self._telling = None
+        for subscription in self._listeners():
+            subscription.wake()
+
+    def _listeners(self) -> Iterator[Subscription]:
+        for wanted, subscriptions in self._subscriptions.items():
+            if wanted.deltas:
+                yield from subscriptions
 
     @contextmanager
     def _subscribed(self, wanted: Wanted) -> Iterator[Subscription]:
         subscription = Subscription(wanted, self._position)
-        self._subscriptions.add(subscription)
+        alike = self._subscriptions.setdefault(wanted, set())
+        alike.add(subscription)
         try:
             yield subscription
         finally:
-            self._subscriptions.discard(subscription)
+            alike.discard(subscription)
+            if not alike:
+                self._subscriptions.pop(wanted, None)
+                if wanted.batch:
+                    self._batches.pop(wanted.batch, None)  # who follows it besides has it read anew

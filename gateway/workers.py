@@ -7,60 +7,99 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from uuid import UUID, uuid4
 
-from adapters.agents_yaml import may_hold_key
-from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgents
+from adapters.camel_workforce import CamelWorkforce
+from adapters.endpoint_keys import endpoint_keys
+from adapters.live_text import LiveText
 from adapters.nats import News, NewsDesk
 from adapters.presence import Presence
+from adapters.reliable_bradley_terry import ReliableBradleyTerry
+from adapters.telemetry.agents import TracedAgents
+from adapters.telemetry.work import work as span
+from adapters.tools.servers_file import read_servers
+from adapters.tools.toolbox import Toolbox
 from adapters.trl_trainer import TrlTrainer
-from commands.policies.build_dataset import BuildDataset
-from commands.policies.kinds import KINDS
+from commands.policies.advance_batches import AdvanceBatches
+from commands.policies.end_evaluations import EndEvaluations
+from commands.policies.kinds import playable
 from commands.policies.patience import Patience
+from commands.policies.promote_adapters import PromoteAdapters
 from commands.policies.propose_pairs import ProposePairs
 from commands.policies.run_training import RunTraining
 from commands.policies.run_workflow import RunWorkflow
 from commands.policies.runner import Policy, PolicyRunner
 from commands.policies.sweep import Sweep
-from domain.events import Actor, ActorKind
+from domain.evaluation_figures import PromotionRule
+from domain.events import Actor, ActorKind, topic_of
+from domain.model_hosts import ModelHosts
+from domain.workflow import Workflow
+from gateway.answers import answers_of, open_answers
 from gateway.bootstrap import Core
+from gateway.jobs import do_jobs
+from gateway.replicas import serve_adapters
 from gateway.running import Job, stopped_by_signals, together
+from gateway.settings import Settings
 from projections.failures import OUTAGES
-from projections.lookups import PromotedAdapters, RosterRevisions, UnattendedWork
+from projections.lookups import BatchRuns, PromotedAdapters, RosterRevisions, UnattendedWork
 
 
 async def work(core: Core) -> None:
-    """Plays workflow runs, proposes the pairs that their ballots make, and builds datasets."""
+    """Plays workflow runs, lets batches go on, proposes the pairs that ballots make, builds datasets, does jobs, and
+    keeps model servers in step with the registry."""
     settings, store = core.settings, core.store
     presence, worker = Presence(core.engine), _own_name("worker")
+    live = LiveText(str(settings.nats_url))
+    secrets = endpoint_keys(os.environ, settings.secrets_dir)
+    toolbox = Toolbox(read_servers(settings.mcp_servers), secrets, settings.logs, settings.tool_seconds)
+    kept = open_answers(core)
     agents = CamelAgents(
         embedded_url=settings.embedded_model_url,
         embedded_key=str(settings.model_key),
         tokenizer_file=_if_there(settings.base_model_dir / "tokenizer.json"),
-        secrets={name: value for name, value in os.environ.items() if may_hold_key(name)},
+        secrets=secrets,
+        hosts=ModelHosts(settings.model_hosts),
+        live=live if settings.live_text else None,
+        toolbox=toolbox,
+        answers=answers_of(core, kept),
     )
     stop = stopped_by_signals()
+    drained = Event()  # until then an answer that was paid for is worth another try to record it
     runs = RunWorkflow(
         log=store,
         execute=core.bus.execute,
-        kinds=KINDS,
-        agents=agents,
+        kinds=playable(CamelWorkforce()),
+        agents=TracedAgents(agents),
         rosters=RosterRevisions(store),
         adapters=PromotedAdapters(core.engine, store),
         workers=presence,
         worker=worker,
         actor=_automation("worker"),
         at_once=settings.concurrent_runs,
-        patiently=Patience(OUTAGES, stop.is_set),
+        patiently=Patience(OUTAGES, drained.is_set),
+        drain_seconds=settings.drain_seconds,
+        drained=drained,
+        span=span,
     )
     policies = [
-        ProposePairs(store, core.bus.execute, BradleyTerry(), _automation("policy:propose-pairs")).policy,
-        BuildDataset(store, core.dataset_files, core.bus.execute, _automation("policy:build-dataset")).policy,
+        AdvanceBatches(BatchRuns(core.engine, store), core.bus.execute, _automation("policy:advance-batches")).policy,
+        ProposePairs(store, core.bus.execute, ReliableBradleyTerry(), _automation("policy:propose-pairs")).policy,
+        core.datasets_of(_automation("policy:build-dataset")).policy,
+        EndEvaluations(store, core.bus.execute, _automation("policy:end-evaluations")).policy,
+        PromoteAdapters(store, core.bus.execute, _rule(settings), _automation("policy:promote-adapters")).policy,
     ]
     unattended = UnattendedWork(core.engine, store, presence)
     desk = _desk(core)
     desk.subscribe("run-workflow", ["events.workflow.requested"], _offering(runs.offer))
+    again = [f"events.workflow.{what}" for what in ("resumed", "released", "retried")]
+    desk.subscribe("rerun-workflow", again, _offering(runs.offer))
+
+    def hear(topic: str) -> None:
+        if topic == topic_of(Workflow.Stopped):
+            runs.look_again()
+
     try:
         with presence.announced(worker):
             await together(
@@ -68,9 +107,15 @@ async def work(core: Core) -> None:
                 *(_driven(policy, core, desk, stop) for policy in policies),
                 Sweep(unattended.runs_without_worker, runs.offer).run(stop),
                 desk.run(stop),
+                core.bell.listen(stop, hear),
+                live.run(stop),
+                do_jobs(core, presence, worker, agents, stop),
+                serve_adapters(core, stop),
             )
     finally:
         await agents.close()
+        await toolbox.close()
+        kept.close()
 
 
 async def train(core: Core) -> None:
@@ -85,11 +130,13 @@ async def train(core: Core) -> None:
         trainer=TrlTrainer(
             settings.base_model_dir, settings.artifacts, settings.home / "training", settings.logs.absolute()
         ),
-        dataset_file=BuildDataset(store, core.dataset_files, core.bus.execute, actor).ensure,
+        dataset_file=core.datasets_of(actor).ensure,
+        dataset_again=core.datasets_of(actor).again,
         workers=presence,
         worker=worker,
         actor=actor,
         patiently=Patience(OUTAGES, stop.is_set),
+        span=span,
     )
     unattended = UnattendedWork(core.engine, store, presence)
     desk = _desk(core)
@@ -106,7 +153,7 @@ async def train(core: Core) -> None:
 
 def _driven(policy: Policy, core: Core, desk: NewsDesk, stop: asyncio.Event) -> Job:
     """The policy's runner, woken by news of its topics."""
-    runner = PolicyRunner(policy, core.store, core.policies)
+    runner = PolicyRunner(policy, core.store, core.policies, span=span)
 
     async def wake(news: Sequence[News]) -> None:
         runner.wake()
@@ -121,6 +168,11 @@ def _offering(offer: Callable[[UUID], None]) -> Callable[[Sequence[News]], Job]:
             offer(item.aggregate_id)
 
     return heed
+
+
+def _rule(settings: Settings) -> PromotionRule | None:
+    least = settings.promote_win_rate
+    return None if least is None else PromotionRule(least, settings.promote_gain)
 
 
 def _desk(core: Core) -> NewsDesk:

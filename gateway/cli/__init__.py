@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
-from gateway.cli import (
-    audit,
-    demo,
-    doctor,
-    events,
-    learning,
-    operations,
-    processes,
-    projections,
-    runs,
-    tokens,
-    training,
-    up,
-)
+from gateway.cli.commands import Commands
 
 app = typer.Typer(
+    cls=Commands,
     name="caravan",
-    help="A self-improving team of agents, with every step in an event store.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (demo, up, doctor, runs, learning, training, tokens, operations, events, audit, projections, processes):
-    app.add_typer(module.app)
+
+
+@app.callback()
+def caravan() -> None:
+    """A self-improving team of agents, with every step in an event store."""
+    from gateway.settings import misspelt
+
+    for name, setting in misspelt(os.environ):
+        typer.secho(f"{name} is no setting: do you mean {setting}?", fg="yellow", err=True)

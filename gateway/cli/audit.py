@@ -111,9 +111,11 @@ def _tell(report: Report) -> None:
     _line("anchored", f"up to {report.anchored} (anchors: {report.anchors})" if report.anchors else "nothing")
     if report.problem:
         return
-    heard = "NATS could not be asked about them" if report.compared is None else f"NATS confirms {report.compared}"
-    _line("not sealed", f"{report.unsealed} events; {heard}" if report.unsealed else "nothing")
-    if report.heard_from is not None:
+    heard = "" if report.compared is None else f"; NATS confirms {report.compared}"
+    _line("not sealed", f"{report.unsealed} events{heard}" if report.unsealed else "nothing")
+    if report.compared is None:
+        _line("NATS", "could not be asked: what it was told is not compared")
+    elif report.heard_from is not None:
         _line("NATS", f"was told the same of the events from {report.heard_from} on")
     if report.erased:
         _line("erased", f"the data of {len(report.erased)} events, which --json lists: compare that with your records")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -48,23 +48,31 @@ class Api:
 
     def post(self, path: str, body: object = None) -> Json:
         """Sends a command once, however often it must be repeated. Raises ApiError."""
-        return cast(Json, self.send("POST", path, json=body, headers=_key()).json())
+        return self.command("POST", path, json=body)
 
     def put(self, path: str, content: bytes, headers: Mapping[str, str], **query: object) -> Json:
         """Replaces what is there, once, however often it must be repeated. Raises ApiError."""
-        headers = {**headers, **_key()}
-        return cast(Json, self.send("PUT", path, params=_given(query), content=content, headers=headers).json())
+        return self.command("PUT", path, params=_given(query), content=content, headers=headers)
 
     def delete(self, path: str, **query: object) -> Json:
         """Raises ApiError."""
-        return cast(Json, self.send("DELETE", path, params=_given(query), headers=_key()).json())
+        return self.command("DELETE", path, params=_given(query))
+
+    def command(self, method: str, path: str, headers: Mapping[str, str] = {}, **request: Any) -> Json:
+        """Any command, under a key of its own. Raises ApiError."""
+        return cast(Json, self.send(method, path, headers={**headers, **_key()}, **request).json())
 
     def pages(self, path: str, **query: object) -> Iterator[Json]:
         """Every item of a list, page by page."""
+        for page in self.whole_pages(path, **query):
+            yield from page["items"]
+
+    def whole_pages(self, path: str, **query: object) -> Iterator[Json]:
+        """The pages of a list, with what they say beside their items."""
         cursor: str | None = None
         while True:
             page = self.get(path, cursor=cursor, **query)
-            yield from page["items"]
+            yield page
             cursor = page["next"]
             if cursor is None:
                 return
@@ -80,12 +88,39 @@ class Api:
                 response.read()
             yield _checked(response)
 
+    def download(self, path: str, file: Path, **query: object) -> None:
+        """Writes what is there to that file, all of it or nothing; as it comes to what is none, such as /dev/stdout.
+        Raises ApiError, and OSError where it cannot."""
+        plain = file.is_file() or not file.exists()
+        file = file.resolve() if plain else file
+        half = file.with_name(f".{file.name}.{uuid4().hex}") if plain else file
+
+        def written() -> httpx.Response:
+            with self._http.stream("GET", path, params=_given(query)) as response:
+                if response.is_success:
+                    with half.open("wb") as opened:
+                        opened.writelines(response.iter_bytes())
+                else:
+                    response.read()
+                return response
+
+        try:
+            self._insistently(written)
+            if plain:
+                half.replace(file)
+        finally:
+            if plain:
+                half.unlink(missing_ok=True)
+
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Goes on through a gateway's restart. Raises ApiError with the problem's own words."""
+        return self._insistently(lambda: self._http.request(method, path, **request))
+
+    def _insistently(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
         deadline = time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                response = self._http.request(method, path, **request)
+                response = ask()
             except httpx.TransportError as error:
                 if time.monotonic() > deadline:
                     raise Unavailable(f"no gateway answers at {self._url}; start one with `caravan up`") from error
@@ -132,6 +167,8 @@ def _checked(response: httpx.Response) -> httpx.Response:
         text = problem.get("detail") or problem["title"]
     except (ValueError, KeyError):
         text = response.text[:500]
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        text = "the gateway takes no such token: run `caravan login` with another, or set CARAVAN_TOKEN"
     kind = Unavailable if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else ApiError
     raise kind(f"{text} (HTTP {response.status_code})")
 

@@ -19,8 +19,8 @@ from rich.table import Table
 from domain.access import Role
 from domain.events import ActorKind
 from gateway.cli.client import Api, ApiError, Json
+from gateway.cli.datasets import build_dataset
 from gateway.cli.follow import patiently
-from gateway.cli.learning import build_dataset
 from gateway.cli.output import REFUSED, AsJson, complain, console, plain_errors, show, told_aside
 from gateway.cli.progress import progress_bar
 from gateway.cli.runs import read_tasks, start_batch, wait_for_batch
@@ -106,11 +106,11 @@ def _own_token() -> Iterator[str]:
 
 def _tell(api: Api, tasks: list[dict[str, Any]], began: float) -> Story:
     console.rule(f"[bold]2 of 6 · four agents answer {len(tasks)} tasks and rank each other's answers")
-    batch, _ = start_batch(
+    batch, position = start_batch(
         api, tasks, kind="mutual_ranking", agents=[], max_tokens=ANSWER_TOKENS, batch=f"demo-{uuid4().hex[:8]}"
     )
     with progress_bar() as bar:
-        runs = wait_for_batch(api, batch, len(tasks), bar)
+        runs = wait_for_batch(api, batch, len(tasks), bar, after=position)
     _must_have_completed(runs)
 
     console.rule("[bold]3 of 6 · ballots become preference pairs, and one of them is settled")
@@ -118,7 +118,7 @@ def _tell(api: Api, tasks: list[dict[str, Any]], began: float) -> Story:
     position = _settle_the_surest(api, pairs)
 
     console.rule("[bold]4 of 6 · the pairs as of now become a dataset")
-    dataset = build_dataset(api, position=position)
+    dataset = build_dataset(api, {"position": position})
     console.print(f"{dataset['pairs']} pairs as of position {dataset['as_of']}, sha256 {dataset['sha256']}")
 
     console.rule("[bold]5 of 6 · DPO trains a LoRA adapter on them")
@@ -186,9 +186,10 @@ def _settle_the_surest(api: Api, pairs: list[Json]) -> int:
 
 def _first_answer(api: Api, adapter: str) -> Json:
     """The first answer that an agent gives on the adapter."""
-    batch, _ = start_batch(api, [{"turns": [QUESTION]}], kind="mutual_ranking", agents=[], max_tokens=ANSWER_TOKENS)
+    task = {"turns": [QUESTION]}
+    batch, position = start_batch(api, [task], kind="mutual_ranking", agents=[], max_tokens=ANSWER_TOKENS)
     with progress_bar() as bar:
-        _must_have_completed(wait_for_batch(api, batch, 1, bar))
+        _must_have_completed(wait_for_batch(api, batch, 1, bar, after=position))
     (run,) = api.pages("/v1/workflows", batch=batch)
     steps = api.pages(f"/v1/workflows/{run['run_id']}/steps")
     answers = [step for step in steps if step["phase"] == "answer" and step["adapter"] == adapter]

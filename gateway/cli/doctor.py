@@ -10,19 +10,22 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import httpx
 import typer
 from rich.markup import escape
 from sqlalchemy import make_url
 
 from adapters import probes
-from adapters.agents_yaml import AgentsYaml
 from adapters.embedded import record
+from adapters.endpoint_keys import endpoint_keys, fits_header
 from domain.errors import Invalid
-from gateway.bootstrap import open_engine
-from gateway.cli.output import NOT_MIGRATED, AsJson, console, plain_errors, sentences, show
+from domain.text import from_utf8
+from gateway.bootstrap import agents_format, open_engine
+from gateway.cli.database_errors import NOT_MIGRATED, OUTAGES
+from gateway.cli.output import AsJson, console, plain_errors, sentences, show
+from gateway.replicas import key_of
 from gateway.settings import Settings
-from gateway.stack import listeners, without_password
-from projections.failures import OUTAGES
+from gateway.stack import MODEL_KEY, keyed, listeners, without_password
 
 app = typer.Typer()
 
@@ -147,17 +150,45 @@ def _external(name: str, variable: str, url: str, probe: probes.Probe) -> Findin
     return Finding(name, True, f"{place} answers")
 
 
+def _replicas(settings: Settings) -> Iterator[Finding]:
+    """Those that are named: our own server is up when Caravan is."""
+    keys = endpoint_keys(os.environ, settings.secrets_dir)
+    ours = keyed(settings) if (settings.home / MODEL_KEY).exists() else settings
+    for replica in settings.replicas:
+        name = f"model server {replica.url}"
+        if replica.key_env and replica.key_env not in keys:
+            yield Finding(name, False, f"its key {replica.key_env} is not there", f"export {replica.key_env}")
+            continue
+        key = key_of(replica, ours, keys)
+        if key and not fits_header(key):
+            mend = f"mend {replica.key_env or 'CARAVAN_MODEL_KEY'}"
+            yield Finding(name, False, "its key holds blanks or signs that no header takes", mend)
+            continue
+        try:
+            probes.http(f"{replica.url.rstrip('/')}/models", key)()
+        except httpx.HTTPError as error:
+            yield Finding(name, False, str(error).splitlines()[0], "start it, or mend CARAVAN_REPLICAS", needed=False)
+        else:
+            yield Finding(name, True, f"{replica.kind}, answers")
+
+
 def _agents(settings: Settings) -> Iterator[Finding]:
     file = settings.agents_file
     if not file.exists():
         yield Finding("agents.yaml", False, f"{file} is not there", "run caravan from the project's folder")
         return
     try:
-        agents = AgentsYaml().parse(file.read_text())
+        allowed = agents_format(settings)
+    except Invalid as error:
+        yield Finding("agents.yaml", False, str(error), "mend that; until then nothing can be said of the agents")
+        return
+    try:
+        agents = allowed.parse(from_utf8(file.read_bytes()))
     except Invalid as error:
         yield Finding("agents.yaml", False, str(error), f"mend {file}")
     else:
-        missing = [a.model.key_env for a in agents if a.model.key_env and a.model.key_env not in os.environ]
+        known = endpoint_keys(os.environ, settings.secrets_dir)
+        missing = [a.model.key_env for a in agents if a.model.key_env and a.model.key_env not in known]
         cure = f"export {', '.join(missing)}"
         yield Finding("agents.yaml", not missing, f"{len(agents)} agents", cure)
 
@@ -175,6 +206,7 @@ LOOKS: tuple[Look, ...] = (
     _ports,
     _postgres,
     _nats,
+    _replicas,
     _agents,
     _browser,
 )

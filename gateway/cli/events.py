@@ -8,7 +8,7 @@ import typer
 
 from domain.events import ActorKind
 from gateway.cli.client import Json, open_api
-from gateway.cli.output import AsJson, console, errors, plain_errors, show
+from gateway.cli.output import AsJson, console, errors, plain_errors, show, show_answer
 from gateway.settings import Settings
 
 app = typer.Typer()
@@ -56,9 +56,7 @@ def list_events(
 @events.command("show")
 def show_event(event: Event, as_json: AsJson = False) -> None:
     """Show one event, with its data."""
-    with plain_errors():
-        found = open_api(Settings()).get(f"/v1/events/{event}")
-    show(found, as_json)
+    show_answer(f"/v1/events/{event}", as_json)
 
 
 @events.command("causes")

@@ -36,11 +36,12 @@ def insistently(ask: Callable[[], T]) -> T:
 
 
 def events(api: Api, after: int, **query: object) -> Iterator[Json]:
-    """Events from a position on, for ever: through lost connections and outages, each exactly once."""
+    """Events from a position on, for ever: through lost connections and outages, each exactly once. With `deltas` what
+    is said as well, which has no position and may be lost."""
     while True:
         try:
             for event in _stream(api, after, query):
-                after = event["position"]
+                after = event.get("position", after)
                 yield event
         except (httpx.TransportError, Unavailable):
             time.sleep(POLL_SECONDS)

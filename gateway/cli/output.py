@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from eventsourcing import persistence
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import exc as sqlalchemy
 
 from adapters.embedded.errors import EmbeddedError
 from domain.errors import DomainError
-from gateway.cli.client import ApiError
-from projections.failures import OUTAGES
+from gateway.cli.client import ApiError, open_api
+from gateway.settings import Settings
 
 console = Console()
 tables = console if console.is_terminal else Console(width=1_000)  # a pipe's reader wants whole lines
@@ -34,9 +33,6 @@ REFUSALS: tuple[type[Exception], ...] = (
     OSError,
     UnicodeDecodeError,
 )
-NOT_MIGRATED: tuple[type[Exception], ...] = (persistence.ProgrammingError, sqlalchemy.ProgrammingError)
-"""How the libraries say that a table is not there."""
-
 REFUSED = 1
 """The exit code of a command that was refused or failed; 2 is the one of a command line that is wrong."""
 
@@ -48,9 +44,23 @@ def show(value: object, as_json: bool, columns: Sequence[str] = ()) -> None:
     elif isinstance(value, list):
         tables.print(_table(value, columns) if value else "[dim]none yet[/]")
     elif isinstance(value, Mapping):
-        console.print(_fields(value))
+        _print_fields(value)
     else:
         console.print(value)
+
+
+def show_pages(path: str, as_json: bool, columns: Sequence[str], **query: object) -> None:
+    """Every item of a list of the API's, page by page."""
+    with plain_errors():
+        found = list(open_api(Settings()).pages(path, **query))
+    show(found, as_json, columns)
+
+
+def show_answer(path: str, as_json: bool) -> None:
+    """One thing that the API knows."""
+    with plain_errors():
+        found = open_api(Settings()).get(path)
+    show(found, as_json)
 
 
 @contextmanager
@@ -68,7 +78,9 @@ def plain_errors() -> Iterator[None]:
     """Expected errors as one red sentence and exit code 1, never as a traceback."""
     try:
         yield
-    except REFUSALS + OUTAGES + NOT_MIGRATED as error:
+    except Exception as error:
+        if not isinstance(error, REFUSALS) and not _of_the_database(error):
+            raise
         for sentence in sentences(error):
             complain(sentence)
         raise typer.Exit(REFUSED) from error
@@ -84,12 +96,25 @@ def sentences(error: Exception) -> Iterator[str]:
                 yield f"setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
         case OSError(filename=str(name), strerror=str(reason)):
             yield f"{name}: {reason}"
-        case _ if isinstance(error, OUTAGES):
-            yield f"the database cannot be reached; start it with `caravan up` ({str(error).splitlines()[0]})"
-        case _ if isinstance(error, NOT_MIGRATED):
-            yield f"the database lacks our tables; `caravan migrate` makes them ({str(error).splitlines()[0]})"
-        case _:
+        case _ if isinstance(error, REFUSALS):
             yield str(error)
+        case _:
+            yield from _of_the_database(error) or [str(error)]
+
+
+def _of_the_database(error: Exception) -> list[str]:
+    """What it says, if it is one of the database: most commands do not ask it themselves, and never import its
+    libraries."""
+    if "sqlalchemy" not in sys.modules:
+        return []
+    from gateway.cli.database_errors import NOT_MIGRATED, OUTAGES
+
+    reason = next(iter(str(error).splitlines()), "")
+    if isinstance(error, OUTAGES):
+        return [f"the database cannot be reached; start it with `caravan up` ({reason})"]
+    elif isinstance(error, NOT_MIGRATED):
+        return [f"the database lacks our tables; `caravan migrate` makes them ({reason})"]
+    return []
 
 
 def complain(sentence: str) -> None:
@@ -106,11 +131,11 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
     return table
 
 
-def _fields(value: Mapping[str, Any]) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
+def _print_fields(value: Mapping[str, Any]) -> None:
+    """One a line, however long: hashes are there to be compared."""
+    width = max(map(len, value), default=0)
     for name, field in value.items():
-        table.add_row(f"[bold]{name}[/]", _cell(field))
-    return table
+        console.print(f"[bold]{name:<{width}}[/]  {_cell(field)}", soft_wrap=True, highlight=False)
 
 
 def _cell(value: object) -> str:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from uuid import uuid4
 
 import typer
 from loguru import logger
 
 from adapters import schema
+from adapters.console_account import SESSIONS
+from adapters.kv import KeyValues
+from adapters.locked_values import Lockers
+from adapters.telemetry import tracing
 from commands.roster import ReviseRoster
 from domain.events import Actor, ActorKind, Envelope
 from domain.roster import ROSTER_ID
+from domain.text import from_utf8
 from gateway.bootstrap import Core, open_core
 from gateway.cli.output import REFUSED, plain_errors
-from gateway.logging import configure_logging
+from gateway.logging import configure_logging, redacted
 from gateway.running import collect_rarely
 from gateway.settings import Settings
 from gateway.stack import keyed, located
@@ -62,20 +67,14 @@ def model_server() -> None:
 @app.command()
 def gateway() -> None:
     """Serve the HTTP API and the live streams."""
-    import uvicorn
-
     from gateway.app import create_app
+    from gateway.serving import server_of
 
     with _process("gateway") as settings, open_core(settings) as core:
-        uvicorn.run(
-            create_app(core),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
+        server = server_of(create_app(core), settings)
+        server.run()
+        if not server.started:
+            raise typer.Exit(REFUSED)
 
 
 @app.command()
@@ -110,8 +109,17 @@ def ui() -> None:
     """Serve the console."""
     from ui.serve import serve
 
-    with _process("ui", lambda settings: settings) as settings:
-        serve("127.0.0.1", settings.ui_port, settings.api_url)
+    with _process("ui", lambda settings: settings) as settings, _lockers(settings) as lockers:
+        serve("127.0.0.1", settings.ui_port, settings.api_url, lockers)
+
+
+@contextmanager
+def _lockers(settings: Settings) -> Iterator[Lockers | None]:
+    if settings.console_nats_url is None:
+        yield None
+        return
+    with closing(KeyValues(settings.console_nats_url, SESSIONS)) as values:
+        yield Lockers(values)
 
 
 @contextmanager
@@ -122,16 +130,34 @@ def _process(name: str, completed: Callable[[Settings], Settings] = located) -> 
         collect_rarely()
         logger.info("{} starts", name)
         try:
-            yield settings
+            with _reported(name, settings), _traced(name, settings):
+                yield settings
         except Exception as error:
             logger.exception("{} cannot go on", name)
             raise typer.Exit(REFUSED) from error
         logger.info("{} ends", name)
 
 
+def _traced(name: str, settings: Settings) -> AbstractContextManager[None]:
+    endpoint = tracing.endpoint(str(settings.otlp_endpoint or ""))
+    if endpoint is None:
+        return nullcontext()
+    from adapters.telemetry.export import exported
+
+    return exported(name, endpoint)
+
+
+def _reported(name: str, settings: Settings) -> AbstractContextManager[None]:
+    if not settings.sentry_dsn:
+        return nullcontext()
+    from adapters.telemetry.sentry import reported
+
+    return reported(settings.sentry_dsn, name, settings.profile, redacted)
+
+
 def _keep_first_roster(core: Core) -> None:
     if core.store.history(ROSTER_ID):
         return
-    text = core.settings.agents_file.read_text(encoding="utf-8")
+    text = from_utf8(core.settings.agents_file.read_bytes())
     envelope = Envelope(Actor("first-start", ActorKind.AUTOMATION), correlation_id=uuid4())
     core.bus.execute(ReviseRoster(text, f"as shipped in {core.settings.agents_file.name}"), envelope)

@@ -1,4 +1,4 @@
-"""`caravan run`, `runs`, `stop` and `logs`."""
+"""`caravan run`, `runs` and `logs`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import typer
 from rich.markup import escape
 from rich.progress import Progress
 
+from domain.batch import OVER
+from domain.workflow import FELL_SHORT, FINISHED
 from gateway.cli.client import Api, ApiError, Json, open_api
 from gateway.cli.follow import events, insistently, patiently
-from gateway.cli.output import AsJson, console, plain_errors, show
+from gateway.cli.output import AsJson, console, plain_errors, show, show_pages
 from gateway.cli.progress import progress_bar
+from gateway.cli.watch import used
 from gateway.settings import Settings
 
 app = typer.Typer()
 
-FINISHED = frozenset({"completed", "failed", "stopped"})
+BudgetTokens = Annotated[int | None, typer.Option(help="Tokens, in and out, that a run may use.")]
+BudgetSteps = Annotated[int | None, typer.Option(help="Model calls, and uses of tools, that a run may make.")]
+TimeLimit = Annotated[float | None, typer.Option(help="Seconds that a run may take, without its pauses.")]
+StepTimeLimit = Annotated[float | None, typer.Option(help="Seconds that one model call, or use of a tool, may take.")]
+RECORDED = "workflow.step_recorded,workflow.tool_used"
 COLUMNS = ("run_id", "state", "kind", "ref", "batch", "steps", "ballots", "unparseable")
 
 
@@ -39,6 +46,11 @@ def run(
     kind: str = "mutual_ranking",
     agent: Annotated[list[str] | None, typer.Option(help="Only these agents; may be repeated.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Cap of each answer.")] = None,
+    budget_tokens: BudgetTokens = None,
+    budget_steps: BudgetSteps = None,
+    time_limit: TimeLimit = None,
+    step_time_limit: StepTimeLimit = None,
+    at_once: Annotated[int | None, typer.Option(help="Runs unfinished at a time, at most; left out: all.")] = None,
     wait: Annotated[bool, typer.Option(help="Stay until every run is finished.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -48,13 +60,23 @@ def run(
     with plain_errors():
         wanted = read_tasks(tasks) if tasks else [{"turns": [task]}]
         api = open_api(Settings())
-        batch, position = start_batch(api, wanted, kind=kind, agents=agent or [], max_tokens=max_tokens)
+        batch, position = start_batch(
+            api,
+            wanted,
+            kind=kind,
+            agents=agent or [],
+            max_tokens=max_tokens,
+            limits=limits_of(budget_tokens, budget_steps, time_limit, step_time_limit),
+            at_once=at_once,
+        )
+        if not as_json:
+            console.print(f"batch {batch}")
         if wait:
             with progress_bar() as bar:
-                wait_for_batch(api, batch, len(wanted), bar)
+                wait_for_batch(api, batch, len(wanted), bar, after=position)
         runs = list(api.pages("/v1/workflows", batch=batch, after=position))
     show(runs, as_json, COLUMNS)
-    if any(run["state"] == "failed" for run in runs):
+    if any(run["state"] in FELL_SHORT for run in runs):
         raise typer.Exit(1)
 
 
@@ -67,18 +89,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs, newest first."""
-    with plain_errors():
-        asked = {"state": state, "batch": batch, "since": since, "until": until}
-        found = list(open_api(Settings()).pages("/v1/workflows", **asked))
-    show(found, as_json, COLUMNS)
-
-
-@app.command()
-def stop(run: UUID, reason: str = "stopped from the command line", as_json: AsJson = False) -> None:
-    """Stop a run."""
-    with plain_errors():
-        written = open_api(Settings()).post(f"/v1/workflows/{run}/stop", {"reason": reason})
-    show(written, as_json)
+    show_pages("/v1/workflows", as_json, COLUMNS, state=state, batch=batch, since=since, until=until)
 
 
 @app.command()
@@ -125,42 +136,65 @@ def read_tasks(file: Path) -> list[dict[str, Any]]:
     return found
 
 
+def limits_of(tokens: int | None, steps: int | None, seconds: float | None, step_seconds: float | None) -> Json:
+    """Those that are given."""
+    given = {"tokens": tokens, "steps": steps, "seconds": seconds, "step_seconds": step_seconds}
+    return {name: limit for name, limit in given.items() if limit is not None}
+
+
 def start_batch(
-    api: Api, tasks: list[dict[str, Any]], *, kind: str, agents: list[str], max_tokens: int | None, batch: str = ""
+    api: Api,
+    tasks: list[dict[str, Any]],
+    *,
+    kind: str,
+    agents: list[str],
+    max_tokens: int | None,
+    batch: str = "",
+    limits: Json | None = None,
+    at_once: int | None = None,
 ) -> tuple[str, int]:
-    """Starts a run for each task, together; returns the batch's name, and the position at which all are asked for."""
-    batch = batch or f"batch-{uuid4().hex[:12]}"
-    body = {"kind": kind, "tasks": tasks, "agents": agents, "batch": batch, "max_tokens": max_tokens}
-    return batch, int(api.post("/v1/workflows/batch", body)["position"])
+    """Starts a batch, named `batch`, of a run for each task; returns its id, and the position at which it is there."""
+    asked = {"tasks": tasks, "kind": kind, "agents": agents, "batch": batch, "max_tokens": max_tokens}
+    body = asked | {"limits": limits or {}, "at_once": at_once}
+    written = api.post("/v1/workflows/batch", body)
+    return written["id"], int(written["position"])
 
 
-def wait_for_batch(api: Api, batch: str, total: int, bar: Progress) -> list[dict[str, Any]]:
-    """Shows how the runs of a batch come along, and returns them when all are finished."""
+def wait_for_batch(api: Api, batch: str, total: int, bar: Progress, after: int = 0) -> list[dict[str, Any]]:
+    """Shows how the runs of a batch, by its id, come along, and returns them when it is over and all are finished.
+    `after`: the position at which it is there."""
     row = bar.add_task("runs", total=total)
 
     def finished() -> list[dict[str, Any]] | None:
-        runs = list(api.pages("/v1/workflows", batch=batch, limit=200))
-        done = sum(run["state"] in FINISHED for run in runs)
-        steps = sum(run["steps"] for run in runs)
-        bar.update(row, completed=done, description=f"runs · {steps} steps")
-        return runs if done == total else None
+        now = api.get(f"/v1/batches/{batch}", after=after)
+        done = sum(now[state] for state in FINISHED)
+        bar.update(row, completed=done, description=f"runs · {now['steps']} steps")
+        over = now["state"] in OVER and done == now["requested"]
+        return list(api.pages("/v1/workflows", batch=batch, limit=200)) if over else None
 
     return patiently(finished)
 
 
 def _entries_after(api: Api, position: int, wanted: Json) -> Iterator[Json]:
     """The log's entries from there on, for ever. The log itself says which of them are wanted."""
-    for event in events(api, after=position, workflow=wanted["workflow"], types="workflow.step_recorded"):
+    for event in events(api, after=position, workflow=wanted["workflow"], types=RECORDED):
         at = event["position"]
         of_run = wanted | {"workflow": event["subject"], "as_of": at, "after": at, "limit": 1}
         newest = insistently(partial(api.get, "/v1/logs", **of_run))["items"]
         yield from (entry for entry in newest if entry["position"] == at)
 
 
+def said(entry: Json) -> str:
+    """A call's output, or its score; of a tool, what came of it."""
+    if entry["model"] is None:
+        return used(entry["tool_calls"][0])
+    return str(entry["output"]) if entry["score"] is None else f"{entry['score']:.3f} nats a token"
+
+
 def _say(entry: Json, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(entry, ensure_ascii=False))
         return
-    score = entry["score"]
-    said = entry["output"] if score is None else f"{score:.3f} nats a token"
-    console.print(f"[bold]{escape(entry['agent'])}[/] [dim]{escape(entry['phase'])}[/] {escape(said)}", highlight=False)
+    text, again = said(entry), " (cached)" if entry["cached"] else ""
+    heading = f"[bold]{escape(entry['agent'])}[/] [dim]{escape(entry['phase'])}{again}[/]"
+    console.print(f"{heading} {escape(text)}", highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -57,8 +58,12 @@ def revoke(name: str) -> None:
 
 
 @app.command()
-def login(token: Annotated[str, typer.Option(prompt=True, hide_input=True)]) -> None:
+def login(
+    token: Annotated[str | None, typer.Option(help="Asked for, or read from a pipe, by default.")] = None,
+) -> None:
     """Keep a token for the commands that you type here, in the data folder, for your eyes only."""
+    if token is None:
+        token = getpass.getpass("Token: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
     with plain_errors():
         settings = Settings()
         me = Api(settings.api_url, token).get("/v1/me")

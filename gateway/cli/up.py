@@ -15,7 +15,7 @@ from gateway.cli.output import console, plain_errors
 from gateway.cli.tokens import first_admin_token
 from gateway.logging import configure_logging
 from gateway.settings import Settings
-from gateway.stack import prepare_home, processes, require_free_ports
+from gateway.stack import log_archive, prepare_home, processes, require_free_ports
 
 app = typer.Typer()
 
@@ -50,8 +50,9 @@ def supervise(settings: Settings, observer: Callable[[Status], None]) -> Supervi
     home = prepare_home(settings)
     if record.read(home / "run") is None:  # else the supervisor says who is there
         require_free_ports(settings)
-    configure_logging(settings.log_level, "supervisor", home / "logs" / "supervisor.log")
-    return Supervisor(processes(settings), home / "run", observer=observer)
+    archive = log_archive(settings)
+    configure_logging(settings.log_level, "supervisor", home / "logs" / "supervisor.log", archive)
+    return Supervisor(processes(settings), home / "run", observer=observer, archive=archive)
 
 
 class Teller:

@@ -11,7 +11,8 @@ from pydantic import AwareDatetime
 from domain.access import Role
 from gateway.auth import needs
 from gateway.requests import Cursor, Limit, Position, View, viewing
-from gateway.shapes import LogEntry, page_of
+from gateway.run_shapes import LogEntry
+from gateway.shapes import page_of
 from gateway.strict import StrictRoute
 from projections import interaction_log
 

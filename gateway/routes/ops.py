@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 
 from domain.access import Role
 from domain.events import ActorKind
-from domain.ports import Standing
+from domain.ports.events import Standing
+from domain.ports.roster import FileStanding
 from gateway.auth import Who, needs
 from gateway.bootstrap import Core
 from gateway.errors import Answers
@@ -42,13 +43,14 @@ class Relayed(BaseModel):
 
 class Health(BaseModel):
     """The parts around the gateway, and how far relay, read models and policies are behind the log. Degraded as long as
-    a part does not work, or an event is parked."""
+    a part does not work, an event is parked, or an edit of agents.yaml by hand waits for somebody."""
 
     status: Literal["ok", "degraded"]
     checks: list[Check]
     relay: Relayed | None = Field(description="None while Postgres cannot be reached")
     projections: list[Status] = Field(description="Empty while Postgres cannot be reached")
     policies: list[Standing] = Field(description="Those that ever ran; empty while Postgres cannot be reached")
+    agents_file: FileStanding | None = Field(description="None where this gateway does not watch it")
 
 
 class Me(BaseModel):
@@ -90,9 +92,10 @@ async def health(core: CoreOf, request: Request, response: Response) -> Health:
     if not all(works.values()):
         response.status_code = 503
     parked = sum(one.parked for one in behind) + sum(one.parked for one in standings)
-    sound = all(works.values()) and not parked
+    file = core.agents_file.standing
+    sound = all(works.values()) and not parked and not (file and file.needs_somebody)
     state: Literal["ok", "degraded"] = "ok" if sound else "degraded"
-    return Health(status=state, checks=checks, relay=relay, projections=behind, policies=standings)
+    return Health(status=state, checks=checks, relay=relay, projections=behind, policies=standings, agents_file=file)
 
 
 def _relayed(core: Core) -> Relayed:

@@ -17,11 +17,11 @@ from gateway.auth import Needs, needs
 from gateway.bootstrap import Core
 from gateway.errors import Answers, responses
 from gateway.event_types import event_types
+from gateway.frames import Wanted
 from gateway.parameters import only_known
 from gateway.requests import MAX_POSITION, Position
 from gateway.streams import Streams
 from gateway.strict import StrictRoute
-from gateway.tail import Wanted
 
 router = APIRouter(prefix="/v1/stream", tags=["stream"], route_class=StrictRoute)
 _POSITION = re.compile(r"[0-9]{1,19}")
@@ -36,11 +36,20 @@ EVENTS: Answers = {
 
 async def _wanted(
     workflow: Annotated[UUID | None, Query(description="Only events of this run")] = None,
+    batch: Annotated[UUID | None, Query(description="Only events of this batch and of its runs")] = None,
     types: Annotated[
         str, Query(description="Only these, with commas between, e.g. `workflow,preference.proposed`")
     ] = "",
+    agent: Annotated[
+        str | None, Query(max_length=200, description="Only what this agent did in the run: its steps and ballots")
+    ] = None,
+    deltas: Annotated[
+        bool, Query(description="What is said in that run as well, while it is said: `token_delta`, without a position")
+    ] = False,
 ) -> Wanted:
-    return Wanted(event_types(filter(None, types.split(","))), workflow)
+    if workflow is None and (deltas or agent is not None):
+        raise Invalid("an agent and deltas are followed in one run: name it with workflow=RUN")
+    return Wanted(event_types(filter(None, types.split(","))), workflow, agent, deltas, batch)
 
 
 async def _start(

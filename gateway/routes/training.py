@@ -9,13 +9,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from commands.training import CancelTraining, RequestTraining
 from domain.access import Role
-from domain.ports import Written
-from domain.training import TrainingState
-from domain.training_config import TrainingConfig
+from domain.ports.events import Written
+from domain.training import Reference, TrainingState
+from domain.training_config import RENAMED, TrainingConfig
+from gateway.adapter_shapes import TrainingEntry, TrainingStep, TrainingWarning
 from gateway.auth import needs
 from gateway.errors import responses
 from gateway.requests import (
@@ -31,7 +32,7 @@ from gateway.requests import (
     found,
     viewing,
 )
-from gateway.shapes import TrainingEntry, TrainingStep, page_of
+from gateway.shapes import PageOf, page_of
 from gateway.strict import Body, StrictRoute
 from projections import training_metrics, training_runs
 
@@ -42,20 +43,39 @@ Trainings = Annotated[View, viewing(training_runs.PROJECTOR)]
 Curves = Annotated[View, viewing(training_runs.PROJECTOR, training_metrics.PROJECTOR)]
 
 
+def _by_their_names(config: object) -> object:
+    if isinstance(config, dict) and (old := RENAMED.keys() & config.keys()):
+        now = ", ".join(f"{name} is {RENAMED[name]}" for name in sorted(old))
+        raise ValueError(f"options have the names of TRL and PEFT now: {now}")
+    return config
+
+
+Config = Annotated[TrainingConfig, BeforeValidator(_by_their_names)]
+
+
 class TrainingRequest(Body):
     """`config` may name some of the values; the others keep their defaults."""
 
     dataset_id: UUID
     alias: str = Field(description="The family that the adapter will belong to", examples=["team"])
     base_model: str | None = Field(default=None, max_length=200, description="null: the one that Caravan serves")
-    config: TrainingConfig = Field(default_factory=TrainingConfig)
+    config: Config = Field(default_factory=TrainingConfig)
+    start_from: str | None = Field(
+        default=None,
+        max_length=80,
+        description="The adapter of an earlier round, from whose weights to go on; null: the base model alone",
+        examples=["team@1"],
+    )
+    reference: Reference = Field(
+        default=Reference.BASE, description="What the adapter is kept close to: the base model, or `start_from`"
+    )
 
 
 @router.post("", status_code=202, dependencies=needs(Role.OPERATOR), responses=responses(404, 409))
 async def request_training(body: TrainingRequest, command: Commands, core: CoreOf) -> Written:
     """Asks for a training run on a dataset that is built."""
     base_model = body.base_model or core.settings.base_model
-    request = RequestTraining(body.dataset_id, base_model, body.alias, body.config)
+    request = RequestTraining(body.dataset_id, base_model, body.alias, body.config, body.start_from, body.reference)
     return await command(request, location="/v1/training-runs/{id}")
 
 
@@ -74,9 +94,7 @@ def list_trainings(
 @router.get("/{run_id}", response_model=TrainingEntry, responses=responses(404))
 def get_training(run_id: UUID, view: Trainings, tag: Tag) -> dict[str, Any]:
     """How far a training is, and what came out of it."""
-    run = found(training_runs.find(view.db, run_id), "training run", run_id)
-    tag.name(run)
-    return run
+    return tag.named(found(training_runs.find(view.db, run_id), "training run", run_id))
 
 
 @router.get("/{run_id}/metrics", response_model=page_of(TrainingStep), responses=responses(404))
@@ -85,9 +103,16 @@ def training_curves(
     view: Curves,
     after_step: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only the steps after this one")] = 0,
 ) -> dict[str, Any]:
-    """The run's steps in order: loss, rewards/margins, rewards/accuracies."""
+    """The run's steps in order: loss, margin, accuracy, and what else was measured."""
     found(training_runs.find(view.db, run_id), "training run", run_id)
     return view.all(training_metrics.of_run(view.db, run_id, after_step))
+
+
+@router.get("/{run_id}/health", response_model=PageOf[TrainingWarning], responses=responses(404))
+def training_health(run_id: UUID, view: Curves) -> dict[str, Any]:
+    """What the run's steps so far warn of, in plain words, and what to do about it."""
+    found(training_runs.find(view.db, run_id), "training run", run_id)
+    return view.all(training_metrics.health(view.db, run_id))
 
 
 @router.post("/{run_id}/cancel", dependencies=needs(Role.OPERATOR), responses=responses(404, 409, 412))
