@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
+from httpx_sse import EventSource, SSEError
 
 Json = dict[str, Any]
 
@@ -19,6 +21,10 @@ IN_FLIGHT_SECONDS = 10.0
 """How long a command that is being worked on is asked for again."""
 PAUSE_SECONDS = 1.0
 """As the gateway's Retry-After says."""
+SILENCE_SECONDS = 30.0
+"""A stream has heartbeats; one without is lost."""
+FILE_SECONDS = 120.0
+"""A file may have to be written first, or be large."""
 YAML = "application/yaml"
 
 
@@ -82,6 +88,7 @@ class Api:
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
+        self.token = token
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(15, connect=3), trust_env=False)
         self._written = (0, 0.0)
@@ -94,6 +101,10 @@ class Api:
     def health(self) -> Json:
         """Every part's state, also when one of them is down."""
         return cast(Json, self._send("GET", "/health", accepted=_tells_health).json())
+
+    def serving(self) -> Json:
+        """How model servers stand. No event tells it, so it knows of no position."""
+        return self._json("GET", "/v1/serving")
 
     def defaults(self, schema: str) -> Json:
         """What the API takes for the fields of that schema that a request leaves out, as its OpenAPI document says."""
@@ -132,7 +143,28 @@ class Api:
 
     def file(self, *place: str, **query: object) -> bytes:
         """A download."""
-        return self._send("GET", _path(place), params=_given(query)).content
+        patience = httpx.Timeout(FILE_SECONDS, connect=3)
+        return self._send("GET", _path(place), params=_given(query), timeout=patience).content
+
+    def send_file(self, content: bytes) -> str:
+        """Sends a file to be imported. Returns its SHA-256, by which it is asked for."""
+        digest = sha256(content).hexdigest()
+        patience = httpx.Timeout(FILE_SECONDS, connect=3)
+        self._send("PUT", _path(("imports", "files", digest)), content=content, timeout=patience)
+        return digest
+
+    def follow(self, **query: object) -> Iterator[Json]:
+        """What happens, from now on until the stream ends; {} is a heartbeat."""
+        patience = httpx.Timeout(15, connect=3, read=SILENCE_SECONDS)
+        try:
+            with self._http.stream("GET", "/v1/stream", params=_given(query), timeout=patience) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                for message in EventSource(response).iter_sse():
+                    yield message.json() if message.data else {}
+        except (httpx.TransportError, SSEError) as error:
+            raise self._away() from error
 
     def command(
         self,
@@ -197,11 +229,14 @@ class Api:
         try:
             response = self._http.request(method, path, **request)
         except httpx.TransportError as error:
-            detail = f"No gateway answers at {self.url}. The command caravan up starts one."
-            raise Unavailable(503, "Caravan is not there", detail) from error
+            raise self._away() from error
         if accepted(response):
             return response
         raise _refusal(response)
+
+    def _away(self) -> Unavailable:
+        detail = f"No gateway answers at {self.url}. The command caravan up starts one."
+        return Unavailable(503, "Caravan is not there", detail)
 
 
 def _tells_health(response: httpx.Response) -> bool:

@@ -12,7 +12,20 @@ from ui import links
 from ui.person import arrive, sign_out
 from ui.texts import plain
 from ui.troubles import guarded
-from ui.views import adapters, agents, annotate, datasets, events, log, overview, runs, training
+from ui.views import (
+    adapters,
+    agents,
+    annotate,
+    batches,
+    datasets,
+    events,
+    jobs,
+    leaderboard,
+    log,
+    overview,
+    runs,
+    training,
+)
 
 HERE = Path(__file__).parent
 
@@ -27,6 +40,7 @@ def main() -> None:
         "": [_page(overview.page, "Overview", "home", "overview", default=True)],
         "The loop": [
             _page(runs.page, "Runs", "forum", "runs"),
+            _page(batches.page, "Batches", "view_list", "batches"),
             _page(annotate.page, "Annotate", "rule", "annotate"),
             _page(datasets.page, "Datasets", "dataset", "datasets"),
             _page(training.page, "Training", "model_training", "training"),
@@ -34,8 +48,10 @@ def main() -> None:
         ],
         "The team": [
             _page(agents.page, "Agents", "groups", "agents"),
+            _page(leaderboard.page, "Leaderboard", "leaderboard", "leaderboard"),
             _page(log.page, "Log", "receipt_long", "log"),
             _page(events.page, "Events", "history", "events"),
+            _page(jobs.page, "Jobs", "engineering", "jobs"),
         ],
     }
     links.publish([page for section in site.values() for page in section])

@@ -56,7 +56,8 @@ class SignedInOnly:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if scope["path"].startswith(OPEN_PATHS) or SESSIONS.use(session_ids(Headers(scope=scope).get("cookie", ""))):
+        ids = session_ids(Headers(scope=scope).get("cookie", ""))
+        if scope["path"].startswith(OPEN_PATHS) or await run_in_threadpool(SESSIONS.use, ids):
             await self._app(scope, receive, hardened)
             return
         wanted = scope["path"] + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")

@@ -8,7 +8,8 @@ import streamlit as st
 
 from ui.api import Api
 from ui.doors import session_ids
-from ui.sessions import SESSIONS, Role, Session
+from ui.session import Role, Session
+from ui.sessions import SESSIONS
 
 _RELOAD = "<script>window.location.reload()</script>"
 
@@ -67,11 +68,14 @@ def draft(name: str, default: Any) -> Any:
 
 def keep_draft(name: str, value: object) -> None:
     """Keeps it until it is sent or given up."""
-    session().drafts[name] = value
+    mine = session()
+    mine.drafts[name] = value
+    SESSIONS.keep(mine)
 
 
 def drop_drafts(prefix: str) -> None:
     """Forgets what was put into the fields whose names begin so: it is sent, or given up."""
-    drafts = session().drafts
-    for name in [name for name in drafts if name.startswith(prefix)]:
-        del drafts[name]
+    mine = session()
+    for name in [name for name in mine.drafts if name.startswith(prefix)]:
+        del mine.drafts[name]
+    SESSIONS.keep(mine)

@@ -13,14 +13,20 @@ from starlette.routing import Route
 
 from ui.api import Api
 from ui.doors import COOKIE_PREFIX, SignedInOnly, SignIn
+from ui.keeping import Lockers
+from ui.sessions import SESSIONS
 
 HERE = Path(__file__).parent
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(host: str, port: int, api_url: str) -> None:
-    """Runs the console for the gateway at `api_url`, until the process is told to end."""
-    sign_in = SignIn(f"{COOKIE_PREFIX}{port}", partial(Api, api_url))
+def serve(host: str, port: int, api_url: str, lockers: Lockers | None = None) -> None:
+    """Runs the console for the gateway at `api_url`, until the process is told to end. Sessions are kept in `lockers`,
+    where there are any, for the next process."""
+    open_api = partial(Api, api_url)
+    if lockers:
+        SESSIONS.keep_in(lockers, open_api)
+    sign_in = SignIn(f"{COOKIE_PREFIX}{port}", open_api)
     app = st.App(
         HERE / "app.py",
         routes=[Route("/sign-in", sign_in.__call__, methods=["GET", "POST"])],

@@ -98,7 +98,7 @@ def facts(values: Mapping[str, str]) -> None:
 
 def state_badge(state: str) -> None:
     """A state in its colour."""
-    st.badge(plain(state), color=STATE_COLOURS.get(state, "gray"))  # type: ignore[arg-type]
+    st.badge(plain(state.replace("_", " ")), color=STATE_COLOURS.get(state, "gray"))  # type: ignore[arg-type]
 
 
 def _drawn(items: Sequence[Json], columns: Columns) -> dict[str, Any]:

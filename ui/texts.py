@@ -8,6 +8,8 @@ from typing import Any
 
 LIVE_STATES = ("requested", "running")
 """Of a run or a training to which more will happen by itself."""
+FELL_SHORT = ("failed", "timed_out", "exhausted")
+"""Of a run that ended before everything was done, and can be retried."""
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&])")
 _LINK = re.compile(r"(?i)(?<=http)(?=s?://)|(?<=www)(?=\.)|(?<=[\w.+-])(?=@[\w-]+\.)")
@@ -18,18 +20,26 @@ STATE_COLOURS = {
     "registered": "gray",
     "waiting": "gray",
     "running": "blue",
+    "paused": "violet",
     "completed": "green",
     "built": "green",
     "promoted": "green",
+    "imported": "blue",
+    "disputed": "red",
     "settled": "green",
     "in use": "primary",
     "ok": "green",
     "stopped": "orange",
     "cancelled": "orange",
+    "rolled_back": "orange",
     "retired": "orange",
     "withdrawn": "orange",
     "rejected": "orange",
     "failed": "red",
+    "timed_out": "red",
+    "exhausted": "red",
+    "succeeded": "green",
+    "dead": "red",
 }
 
 

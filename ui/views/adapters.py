@@ -8,9 +8,11 @@ from ui.api import Json
 from ui.links import back, link, open_here, opened
 from ui.once import Once
 from ui.person import api, needs
-from ui.sessions import Role
+from ui.session import Role
 from ui.tables import Columns, facts, numbers, pager, state_badge, table, when
 from ui.texts import ago, plain
+from ui.views import adapter_passport
+from ui.views.serving import show_serving
 
 PASSPORT = {
     "sha256": "SHA-256 of the weights",
@@ -43,6 +45,7 @@ def page() -> None:
     if chosen := table(items, columns, "name", empty):
         open_here(adapter=chosen["name"])
     pager(adapters)
+    show_serving()
 
 
 def _standing(adapter: Json) -> str:
@@ -59,7 +62,8 @@ def _show(adapter: Json) -> None:
     _change(adapter)
     st.subheader("Passport")
     config = passport["config"]
-    facts({"Pairs": f"{passport['pairs']:,}", "Steps": str(config["steps"]), "Seed": str(config["seed"])})
+    steps = passport["steps"] or config["max_steps"]
+    facts({"Pairs": f"{passport['pairs']:,}", "Steps": str(steps), "Seed": str(config["seed"])})
     places = st.columns(2)
     for index, (field, title) in enumerate(PASSPORT.items()):
         with places[index % 2]:
@@ -67,10 +71,14 @@ def _show(adapter: Json) -> None:
             st.code(str(passport[field]), language=None, wrap_lines=True)
     with st.expander("Configuration", icon=":material/tune:"):
         st.json(config)
+    if passport["made_with"]:
+        st.caption("Made with " + plain(", ".join(f"{part} {said}" for part, said in passport["made_with"].items())))
     with st.container(horizontal=True):
         link("training", "Its training", training=passport["training_run"])
         link("datasets", "Its dataset", dataset=passport["dataset_id"])
         link("log", "What it said", adapter=name)
+    adapter_passport.evaluations(name, retired=adapter["state"] == "retired")
+    adapter_passport.became(api().one("adapters", name, "passport"))
 
 
 def _change(adapter: Json) -> None:
@@ -80,7 +88,10 @@ def _change(adapter: Json) -> None:
     in_use = f"{adapter['alias']} means this adapter already." if adapter["in_use"] else ""
     with st.container(border=True):
         reason = st.text_input(
-            "Reason", placeholder="Why (optional)", **form.field("reason"), **needs(Role.OPERATOR, unless=retired)
+            "Reason",
+            placeholder="Why; it stays in the history",
+            **form.field("reason"),
+            **needs(Role.OPERATOR, unless=retired),
         )
         with st.container(horizontal=True):
             promote = st.button(
@@ -90,13 +101,27 @@ def _change(adapter: Json) -> None:
                 key=form.widget("promote"),
                 **needs(Role.OPERATOR, unless=retired or in_use),
             )
+            roll_back = st.button(
+                "Roll back",
+                icon=":material/undo:",
+                key=form.widget("rollback"),
+                **needs(Role.OPERATOR, unless="" if adapter["in_use"] else "It is not in use."),
+            )
             retire = st.button(
                 "Retire",
                 icon=":material/inventory_2:",
                 key=form.widget("retire"),
                 **needs(Role.OPERATOR, unless=retired),
             )
-    verb = "promote" if promote else "retire" if retire else None
-    if verb and form.send("POST", "adapters", name, verb, body={"reason": reason}, version=adapter["version"]):
-        st.toast(f"{name}: {verb}d.", icon=":material/check:")
-        st.rerun()
+    if (promote or roll_back) and not reason.strip():
+        st.warning("Say why: the reason stays in its history.")
+    elif roll_back:
+        body = {"reason": reason, "adapter": name}
+        if form.send("POST", "adapters", adapter["alias"], "rollback", body=body):
+            st.toast(f"{name} is out of use.", icon=":material/check:")
+            st.rerun()
+    elif promote or retire:
+        verb = "promote" if promote else "retire"
+        if form.send("POST", "adapters", name, verb, body={"reason": reason}, version=adapter["version"]):
+            st.toast(f"{name}: {verb}d.", icon=":material/check:")
+            st.rerun()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from difflib import unified_diff
-
 import streamlit as st
 
 from ui.api import ApiError, Json
+from ui.line_ends import with_line_ends_of
 from ui.links import opened
 from ui.mistakes import show_mistakes
 from ui.once import Once
 from ui.person import api, needs
-from ui.sessions import Role
-from ui.tables import Columns, pager, table, when
+from ui.session import Role
+from ui.tables import Columns, pager, sheet, table, when
 from ui.texts import ago, plain
 from ui.troubles import show
 
@@ -47,8 +46,10 @@ def _edit(current: Json) -> None:
     st.caption(f"Revision {current['revision']} · {plain(current['author'])} · {ago(current['recorded_at'])}")
     if form.version != current["revision"]:
         _conflict(form, current)
+    _team(current["agents"])
     with st.container(key="agents_yaml"):
-        text = st.text_area("agents.yaml", height=520, **form.field("text", current["text"]), **needs(Role.ADMIN))
+        typed = st.text_area("agents.yaml", height=520, **form.field("text", current["text"]), **needs(Role.ADMIN))
+    text = with_line_ends_of(current["text"], typed)
     mistakes = st.container()
     reason = st.text_input("Reason", placeholder="What changes, and why", **form.field("reason"), **needs(Role.ADMIN))
     with st.container(horizontal=True):
@@ -60,6 +61,14 @@ def _edit(current: Json) -> None:
             _save(form, text, reason)
         else:
             _remembered_mistakes(text)
+
+
+def _team(agents: list[Json]) -> None:
+    rows = [
+        agent | {"runs_on": agent["model"]["name"], "tools": ", ".join(agent["tools"]) or "none"} for agent in agents
+    ]
+    columns: Columns = {"name": "Agent", "role": "Role", "runs_on": "Model", "adapter": "Adapter", "tools": "Tools"}
+    sheet(rows, columns, "team", "There is no agent.")
 
 
 def _save(form: Once, text: str, reason: str) -> None:
@@ -90,7 +99,6 @@ def _forget(form: Once) -> None:
 
 
 def _conflict(form: Once, current: Json) -> None:
-    theirs = api().one("agents", "revisions", str(form.version))
     st.warning(
         f"You began from revision {form.version}; "
         f"{plain(current['author'])} has saved revision {current['revision']} since. "
@@ -98,7 +106,7 @@ def _conflict(form: Once, current: Json) -> None:
         icon=":material/call_split:",
     )
     with st.expander("What they changed", expanded=True):
-        st.code(_difference(theirs, current), language="diff")
+        _show_difference(current["revision"], form.version)
     with st.container(horizontal=True):
         if st.button("Take theirs", icon=":material/undo:"):
             _forget(form)
@@ -114,19 +122,34 @@ def _revisions(revisions: list[Json]) -> None:
         st.caption("Choose a revision to see what it changed.")
         return
     number = chosen["revision"]
-    before = api().one("agents", "revisions", str(number - 1)) if number > 1 else {"revision": 0, "text": ""}
-    st.subheader(f"What revision {number} changed")
-    st.code(_difference(before, chosen), language="diff")
+    others = [number - 1, *(one["revision"] for one in revisions if one["revision"] not in (number, number - 1))]
+    against = st.selectbox(
+        "Compared with", others, format_func=lambda other: f"revision {other}" if other else "nothing"
+    )
+    st.subheader(f"What revision {number} changed" if against == number - 1 else f"Revision {number} against {against}")
+    _show_difference(number, against)
     with st.expander("The whole file"):
         st.code(chosen["text"], language="yaml", line_numbers=True)
+    current = api().one("agents")["revision"]
+    if number != current:
+        _restore(number, current)
 
 
-def _difference(old: Json, new: Json) -> str:
-    lines = unified_diff(
-        old["text"].splitlines(),
-        new["text"].splitlines(),
-        f"revision {old['revision']}",
-        f"revision {new['revision']}",
-        lineterm="",
-    )
-    return "\n".join(lines) or "Nothing."
+def _show_difference(revision: int, against: int) -> None:
+    difference = api().one("agents", "revisions", str(revision), "diff", against=against)
+    for agent in difference["agents"]:
+        st.caption(f"{plain(agent['name'])}: {plain(', '.join(agent['changed']))}")
+    st.code(difference["text_diff"] or "Nothing.", language="diff")
+
+
+def _restore(number: int, current: int) -> None:
+    form = Once(f"{FORM}.restore.{number}", current)
+    reason = st.text_input("Why restore it", **form.field("reason"), **needs(Role.ADMIN))
+    button = f"Restore revision {number}"
+    if st.button(button, icon=":material/history:", key=form.widget("restore"), **needs(Role.ADMIN)) and (
+        written := form.send(
+            "POST", "agents", "revisions", str(number), "restore", body={"reason": reason}, version=current
+        )
+    ):
+        st.toast(f"Restored as revision {written.version}.", icon=":material/check:")
+        st.rerun()

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 import streamlit as st
 
 from ui.api import Json
 from ui.links import back, link, open_here, opened
 from ui.once import Once
 from ui.person import api, needs
-from ui.sessions import Role
+from ui.session import Role
 from ui.tables import Columns, facts, numbers, pager, state_badge, table, when
 from ui.texts import count, short
 from ui.troubles import live
+from ui.views.dataset_contents import contents, difference
+from ui.views.imports import import_pairs
+
+FURTHER = ("methods", "chosen_agents", "rejected_agents", "annotators", "verdicts", "since", "until")
+"""Filters that are only named here; the manifest has what they say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file to be had of a dataset. `what` names it, and `format` its form where there are several."""
+
+    what: str
+    label: str
+    suffix: str
+    mime: str
+    format: str | None = None
+    icon: str = ":material/download:"
+
+
+DOWNLOADS = (
+    Download("download", "Download JSON Lines", "jsonl", "application/jsonl"),
+    Download("export", "Folder with a card", "zip", "application/zip", "folder"),
+    Download("export", "Parquet", "parquet", "application/vnd.apache.parquet", "parquet"),
+)
+MANIFEST = Download("manifest", "Download manifest", "manifest.json", "application/json", icon=":material/description:")
 
 
 def page() -> None:
@@ -24,6 +52,7 @@ def page() -> None:
     st.title("Datasets")
     st.caption("A dataset holds the pairs as they stood at one moment. The same moment and filter give the same bytes.")
     _build()
+    import_pairs()
     datasets = api().page("datasets", limit=25, cursor=opened("cursor"))
     columns: Columns = {
         "requested_at": when("Requested"),
@@ -57,6 +86,13 @@ def _build() -> None:
         annotated = right.toggle(
             "Only pairs that somebody settled", **form.field("annotated", False), **needs(Role.OPERATOR)
         )
+        percent = st.number_input(
+            "Percent of the prompts to test on",
+            0,
+            90,
+            **form.field("percent", 0),
+            **needs(Role.OPERATOR, help="They are in a file of their own, and never trained on."),
+        )
         pressed = st.button(
             "Build from the pairs as they are now",
             type="primary",
@@ -64,7 +100,8 @@ def _build() -> None:
             key=form.widget("go"),
             **needs(Role.OPERATOR),
         )
-    body = {"filter": {"min_weight": weight, "annotated_only": annotated}}
+    parts = [{"name": "test", "percent": percent}] if percent else []
+    body = {"filter": {"min_weight": weight, "annotated_only": annotated}, "parts": parts}
     if pressed and (written := form.send("POST", "datasets", body=body)):
         open_here(dataset=written.id)
 
@@ -85,18 +122,21 @@ def _draw(id: str) -> bool:
             "Size": f"{dataset['size'] / 1000:,.1f} kB",
         }
     )
-    st.caption("SHA-256 of the file")
+    st.caption("SHA-256 of what is trained on")
     st.code(dataset["sha256"], language=None)
+    contents(dataset)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "Download JSON Lines",
-            lambda: api().file("datasets", id, "download"),
-            file_name=f"{id}.jsonl",
-            mime="application/jsonl",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        for each in (*DOWNLOADS, MANIFEST) if dataset["manifest_sha256"] else DOWNLOADS:
+            st.download_button(
+                each.label,
+                partial(api().file, "datasets", id, each.what, format=each.format),
+                file_name=f"{id}.{each.suffix}",
+                mime=each.mime,
+                icon=each.icon,
+                on_click="ignore",
+            )
         link("training", "Train on it", dataset=id)
+    difference(dataset)
     return False
 
 
@@ -106,4 +146,6 @@ def _filter(filter: Json) -> str:
         parts.append(f"weight at least {filter['min_weight']}")
     if filter["runs"]:
         parts.append(f"of {count(len(filter['runs']), 'run')}")
+    if others := [name for name in FURTHER if filter.get(name)]:
+        parts.append(f"only some {', '.join(others)}".replace("_", " "))
     return ", ".join(parts)

@@ -38,7 +38,8 @@ def _loop() -> bool:
         link("annotate", "Annotate")
     with stages[2]:
         st.markdown("**3 · Train**")
-        trainings = api().page("training-runs", limit=1).items
+        going_on = api().page("training-runs", state="running", limit=1).items
+        trainings = going_on or api().page("training-runs", limit=1).items
         _latest(trainings, "adapter_name", "No training yet.", "finished_at", "requested_at")
         link("training", "Training")
     with stages[3]:
@@ -81,4 +82,6 @@ def _health() -> bool:
         sheet(health["projections"], READ_MODELS, "projections", "The database cannot be reached right now.")
         if relay := health["relay"]:
             st.caption(f"NATS was told of the log up to position {relay['position']}; {relay['lag']} are to come.")
+    if (file := health.get("agents_file")) and file["state"] in ("conflict", "invalid", "unreadable"):
+        st.warning(f"{plain(file['path'])}: {plain(file['detail'])}", icon=":material/edit_document:")
     return True

@@ -1,55 +1,94 @@
-"""One pair: two answers side by side, what the agents think, and what a person says."""
+"""One pair, and what a person says of it. Until they have spoken, they are not shown what others think."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import streamlit as st
 
 from ui.api import PAGE_LIMIT, Json
 from ui.links import back, open_here
 from ui.once import Once
-from ui.person import api, needs
-from ui.sessions import Role
-from ui.tables import state_badge
-from ui.texts import ago, number, plain
+from ui.person import api, needs, session
+from ui.session import Role
+from ui.texts import plain
+from ui.views.judging import EDITED, OPEN, assignment, note, opinions, ratings, reasons, skip, unless_withdrawn
+from ui.views.pair_shown import (
+    as_it_stands,
+    as_proposed,
+    as_seen,
+    history,
+    is_turned,
+    origin,
+    outvoted,
+    places,
+    prompt,
+    standing,
+)
+from ui.views.sides import LEFT, NEITHER, RIGHT, Sides
 
-VERDICTS = {
-    "accepted": ("Accept", ":material/check:", "A", "The left answer is better, as it was proposed."),
-    "flipped": ("Flip", ":material/swap_horiz:", "F", "The right answer is better."),
-    "rejected": ("Reject", ":material/block:", "X", "Neither is fit to learn from: leave the pair out."),
+CHOICES = {
+    LEFT: ("Left is better", ":material/arrow_back:", "1", "Learn to answer like the left one."),
+    RIGHT: ("Right is better", ":material/arrow_forward:", "2", "Learn to answer like the right one."),
+    NEITHER: ("Neither", ":material/block:", "0", "Neither is fit to learn from: leave the pair out."),
 }
-"""Each speaks of the pair as it was proposed, whatever was said of it since."""
-RANKS = {
-    None: ("Better", "Worse"),
-    "accepted": ("Better", "Worse"),
-    "flipped": ("Worse", "Better"),
-    "rejected": ("Left out", "Left out"),
-    "edited": ("Proposed as better", "Proposed as worse"),
-}
-"""What the latest verdict makes of the proposed answers: of the left one, which was proposed as better, and the right.
-"""
-BY_HAND = "by-hand/1"
+"""Of the answers as they were proposed, whatever was said of them since."""
+LOOK = "Shows whose the answers are and which one was proposed as better; the pair cannot be judged meanwhile."
+LOOKING = "You only look: press Judge it first."
+FIRST = "Say first which answer is better: what you would edit shows what others think."
+Face = tuple[str, str, str | None]
+"""A button's label, icon and help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What this person sees of a pair. `mine`: what they said of it. `named`: also whose the answers are and which one
+    was proposed as better; `told`: also what others said. `hindered`: why they cannot judge it."""
+
+    sides: Sides
+    mine: Json | None
+    named: bool
+    told: bool
+    hindered: str
 
 
 def show_pair(id: str, run: str | None) -> None:
     """The pair's page. After an opinion the next waiting pair follows."""
     pair = api().one("preferences", id)
-    waiting = api().page("preferences", limit=PAGE_LIMIT, state="waiting", order="oldest", run=run)
-    queue = [one["preference_id"] for one in waiting.items]
+    said = api().one("preferences", id, "opinions")
+    waiting = api().one("annotations", "queue", limit=PAGE_LIMIT, run=run)
+    queue = [one["preference_id"] for one in waiting["items"]]
     following = next((other for other in _after(id, queue) if other != id), None)
     with st.container(horizontal=True, vertical_alignment="center"):
         back("All pairs")
-        st.caption(f"{waiting.count} waiting")
-        if following and st.button("Skip", icon=":material/skip_next:", shortcut="N", key=f"skip-{id}"):
+        st.caption(f"{waiting['count']:,} waiting")
+        if following and st.button("Next", icon=":material/skip_next:", shortcut="N", key=f"next-{id}"):
             _open(following, run)
-    _prompt(pair)
-    _standing(pair)
-    editing = _editing()
-    form = Once(f"annotate-{id}", pair["version"])
-    body = _edit(form, pair) if editing else _verdict(form, pair)
-    _history(pair)
-    done = _withdraw(pair)
-    if body and form.send("POST", "preferences", id, "annotations", body=body, version=pair["version"]):
-        done = str(body["verdict"])
+        skipped = id in queue and skip(pair)
+        sight = _sight(pair, said)
+    prompt(pair)
+    reasons(next((one for one in waiting["items"] if one["preference_id"] == id), None))
+    origin(pair, sight.sides if sight.named else None)
+    if sight.told:
+        _tell_of_changes(pair)
+        standing(pair, sight.sides)
+    editing = _editing(sight)
+    # Whoever is not told what others do to the pair speaks of the same answers, whatever they do meanwhile.
+    form = Once(f"{'edit' if editing else 'annotate'}-{id}", pair["version"] if sight.told else 0)
+    if not sight.told:
+        said = said | {"others": [], "hidden": said["hidden"] or len(said["others"])}
+    body = _edit(form, pair, sight) if editing else _verdict(form, pair, sight)
+    undone = opinions(pair, said, sight.sides)
+    assignment(pair)
+    note(pair)
+    if sight.told:
+        history(pair, sight.sides)
+    done = _withdraw(pair) or ("skipped" if skipped else "")
+    if undone:
+        st.rerun()
+    if body and form.send("POST", "preferences", id, "annotations", body=body, version=form.version or None):
+        done = sight.sides.words(body["verdict"])
+        st.session_state.pop(_blind(id), None)
     if done:
         st.toast(f"{done.capitalize()}.", icon=":material/check:")
         _open(following, run) if following else open_here(**({"run": run} if run else {}))
@@ -65,99 +104,110 @@ def _open(id: str, run: str | None) -> None:
     open_here(pair=id, **({"run": run} if run else {}))
 
 
-def _prompt(pair: Json) -> None:
-    st.subheader("Which answer is better?")
-    with st.container(border=True):
-        for message in pair["prompt"]:
-            st.caption(plain(message["role"]))
-            st.text(message["content"])
+def _sight(pair: Json, said: Json) -> Sight:
+    """Whose word on an open pair would be their first is shown nothing that speaks for an answer, unless they only want
+    to look: also while others settle it meanwhile."""
+    blind = _blind(pair["preference_id"])
+    asked = pair["state"] in OPEN or (blind in st.session_state and not unless_withdrawn(pair))
+    first = said["mine"] is None and asked and session().role >= Role.ANNOTATOR
+    if first:
+        st.session_state[blind] = True
+    looks = first and _switch(
+        "look", ("Only look", ":material/visibility:", LOOK), ("Judge it", ":material/rule:", None)
+    )
+    hindered = unless_withdrawn(pair) or (LOOKING if looks else "")
+    named = looks or not first
+    return Sight(
+        Sides.drawn(session().subject, pair["preference_id"]),
+        said["mine"],
+        named,
+        named and not said["hidden"],
+        hindered,
+    )
 
 
-def _standing(pair: Json) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        state_badge(pair["state"])
-        if pair["verdict"]:
-            st.caption(
-                f"{pair['verdict']} by {plain(pair['annotated_by'])} ({pair['annotator_kind']}) "
-                f"{ago(pair['annotated_at'])}"
-            )
-        elif pair["method"] == BY_HAND:
-            st.caption("Written by hand, the better answer at the left.")
+def _blind(id: str) -> str:
+    """Where it is kept that this person began to judge the pair knowing nothing."""
+    return f"blind-{id}"
+
+
+def _editing(sight: Sight) -> bool:
+    """Whether the texts are being edited. That ends with this pair."""
+    unless = sight.hindered or ("" if sight.told else FIRST)
+    on, off = ("Edit the texts", ":material/edit:", None), ("Stop editing", ":material/close:", None)
+    return _switch("edit", on, off, unless) and not unless
+
+
+def _switch(name: str, on: Face, off: Face, unless: str = "") -> bool:
+    """Whether it is on; `on` and `off` are the button that does so. It stands in the address, so that a reload finds it
+    as it was."""
+    is_on = name in st.query_params
+    label, icon, help = off if is_on else on
+    if st.button(label, icon=icon, type="tertiary", key=name, **needs(Role.ANNOTATOR, unless=unless, help=help)):
+        if is_on:
+            del st.query_params[name]
         else:
-            sure = number(pair["probability"] * 100, 0)
-            st.caption(f"The ballots prefer the left answer: {sure} % sure, {plain(pair['method'])}.")
-
-
-def _editing() -> bool:
-    """Whether the texts are being edited. It stands in the address too, and ends with this pair."""
-    editing = "edit" in st.query_params
-    label, icon = ("Stop editing", ":material/close:") if editing else ("Edit the texts", ":material/edit:")
-    if st.button(label, icon=icon, type="tertiary", key="edit", **needs(Role.ANNOTATOR)):
-        if editing:
-            del st.query_params["edit"]
-        else:
-            st.query_params["edit"] = "1"
+            st.query_params[name] = "1"
         st.rerun()
-    return editing
+    return is_on
 
 
-def _verdict(form: Once, pair: Json) -> Json | None:
-    if pair["verdict"] == "edited":
+def _tell_of_changes(pair: Json) -> None:
+    """A choice that was made of what the pair was before meets nothing, and the person must know why."""
+    key, last = f"seen-{pair['preference_id']}", pair["history"][-1].get("actor")
+    before, st.session_state[key] = st.session_state.get(key), pair["version"]
+    if before not in (None, pair["version"]) and last != session().subject:
+        st.info(f"{plain(last)} changed this pair since you last saw it: see what it is now.", icon=":material/info:")
+
+
+def _verdict(form: Once, pair: Json, sight: Sight) -> Json | None:
+    verdict = pair["verdict"] if sight.told else None
+    if verdict == "edited":
         st.caption("As it was edited")
-        edited = ((pair[f"{side}_agent"], pair[side]) for side in ("chosen", "rejected"))
-        _answers(("Better", "Worse"), *edited)
-        st.caption("As it was proposed: Accept and Flip would take these texts instead")
-    proposed = pair["history"][0]["data"]["pair"]
-    answers = ((proposed[side]["agent"], proposed[side]["messages"]) for side in ("chosen", "rejected"))
-    _answers(RANKS[pair["verdict"]], *answers)
-    note = _note(form)
+        as_it_stands(pair, sight.sides)
+        st.caption("As it was proposed: a choice would take these texts instead")
+    as_proposed(pair, sight.sides, verdict, sight.named)
+    rated = ratings(form, pair, None, sight.sides)
+    said = _note(form, None)
     with st.container(horizontal=True):
-        for verdict, (label, icon, key, reason) in VERDICTS.items():
-            allowed = needs(Role.ANNOTATOR, unless=_withdrawn(pair), help=reason)
-            kind = "primary" if verdict == "accepted" else "secondary"
-            if st.button(label, icon=icon, shortcut=key, type=kind, key=form.widget(f"verdict-{verdict}"), **allowed):  # type: ignore[arg-type]
-                return {"verdict": verdict, "note": note}
+        for choice, (label, icon, key, reason) in CHOICES.items():
+            allowed = needs(Role.ANNOTATOR, unless=sight.hindered, help=reason)
+            if st.button(label, icon=icon, shortcut=key, key=form.widget(f"choose-{choice}"), **allowed):
+                return {"verdict": sight.sides.verdict(choice), "note": said, **rated}
     return None
 
 
-def _edit(form: Once, pair: Json) -> Json | None:
-    left, right = st.columns(2)
-    with left:
-        chosen = _text(form, pair, "chosen", "The better answer")
-    with right:
-        rejected = _text(form, pair, "rejected", "The worse answer")
-    note = _note(form)
-    allowed = needs(Role.ANNOTATOR, unless=_withdrawn(pair))
+def _edit(form: Once, pair: Json, sight: Sight) -> Json | None:
+    seen, texts = as_seen(pair, sight.mine), {}
+    for column, side in zip(st.columns(2), places(pair, sight.mine, sight.sides), strict=True):
+        with column:
+            texts[side] = _text(form, seen, side, is_turned(pair, sight.mine))
+    if outvoted(pair, sight.mine):
+        st.caption("Most people chose the other answer than you: with an edit you say that theirs is the better one.")
+    rated = ratings(form, pair, sight.mine, sight.sides)
+    said = _note(form, sight.mine)
+    allowed = needs(Role.ANNOTATOR, unless=unless_withdrawn(pair))
     if st.button("Save the edit", type="primary", icon=":material/save:", key=form.widget("edit"), **allowed):
-        if (chosen, rejected) == (pair["chosen"][-1]["content"], pair["rejected"][-1]["content"]):
-            st.info("Both texts stand as they were: change one, or accept the pair.", icon=":material/info:")
+        if all(text == seen[side][-1]["content"] for side, text in texts.items()):
+            st.info("Both texts stand as they were: change one, or choose one.", icon=":material/info:")
             return None
-        return {"verdict": "edited", "chosen": chosen, "rejected": rejected, "note": note}
+        return {"verdict": "edited", **texts, "note": said, **rated}
     return None
 
 
-def _answers(ranks: tuple[str, str], *answers: tuple[str | None, list[Json]]) -> None:
-    """Side by side, each with its rank, its agent and its messages."""
-    for column, rank, (agent, messages) in zip(st.columns(2), ranks, answers, strict=True):
-        with column, st.container(border=True):
-            st.markdown(f"**{rank}** · {plain(agent or 'written by hand')}")
-            for message in messages:
-                if len(messages) > 1:
-                    st.caption(plain(message["role"]))
-                st.text(message["content"])
-
-
-def _text(form: Once, pair: Json, side: str, label: str) -> str:
-    said: str = st.text_area(label, height=220, **form.field(side, pair[side][-1]["content"]))
+def _text(form: Once, seen: Json, side: str, turned: bool) -> str:
+    """A draft stays with its answer, whichever is the better one by now."""
+    answer = "other" if (side == "rejected") != turned else "proposed"
+    said: str = st.text_area(EDITED[side], height=220, **form.field(f"text-{answer}", seen[side][-1]["content"]))
     return said
 
 
-def _note(form: Once) -> str:
+def _note(form: Once, mine: Json | None) -> str:
     said: str = st.text_input(
         "Note",
         placeholder="Why (optional)",
         max_chars=4000,
-        **form.field("note"),
+        **form.field("note", mine["note"] if mine and not mine["undone"] else ""),
         **needs(Role.ANNOTATOR),
     )
     return said
@@ -166,7 +216,7 @@ def _note(form: Once) -> str:
 def _withdraw(pair: Json) -> str:
     """What was done, where it was."""
     form = Once(f"withdraw-{pair['preference_id']}", pair["version"])
-    allowed = needs(Role.ANNOTATOR, unless=_withdrawn(pair))
+    allowed = needs(Role.ANNOTATOR, unless=unless_withdrawn(pair))
     with st.expander("Withdraw", icon=":material/delete:"):
         st.caption("Takes the pair out of every later dataset, for good. Its history stays.")
         reason = st.text_input(
@@ -175,19 +225,3 @@ def _withdraw(pair: Json) -> str:
         pressed = st.button("Withdraw the pair", icon=":material/delete:", key=form.widget("go"), **allowed)
     place = ("preferences", pair["preference_id"])
     return "withdrawn" if pressed and form.send("DELETE", *place, version=form.version, reason=reason) else ""
-
-
-def _withdrawn(pair: Json) -> str:
-    """Why nobody can say anything of it any more."""
-    return "The pair is withdrawn." if pair["state"] == "withdrawn" else ""
-
-
-def _history(pair: Json) -> None:
-    with st.expander(f"History ({len(pair['history'])})", icon=":material/history:"):
-        for event in pair["history"]:
-            data = event["data"]
-            what = data.get("verdict") or event["type"].rpartition(".")[2]
-            who = f"{plain(event.get('actor', '?'))} · {ago(event['time'])}"
-            st.markdown(f"**{plain(what)}** by {who}")
-            if said := data.get("note") or data.get("reason"):
-                st.text(said)

@@ -8,7 +8,7 @@ from ui.api import Json
 from ui.links import open_here
 from ui.once import Once
 from ui.person import needs
-from ui.sessions import Role
+from ui.session import Role
 
 
 def propose() -> None:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 import streamlit as st
 
 from ui.api import Json
+from ui.ears import being_said
 from ui.links import go, link
 from ui.once import Once
 from ui.person import api, needs
-from ui.sessions import Role
+from ui.session import Role
 from ui.tables import Columns, facts, numbers, sheet, state_badge, table, when
-from ui.texts import LIVE_STATES, brief, count, moment, number, plain, span
+from ui.texts import FELL_SHORT, LIVE_STATES, brief, count, moment, number, plain, span
 from ui.troubles import live
 from ui.views.call import show_call
+from ui.views.fork import comparison, fork_here
+from ui.views.judging import unspoken
+from ui.views.work import show_work
 
 PAIRS_SECONDS = 10.0
+NO_ANSWER = {
+    **dict.fromkeys(LIVE_STATES, "The first answers arrive in a moment."),
+    "paused": "The run was paused before anybody had answered.",
+}
+ICONS = {"pause": "pause", "resume": "play_arrow", "retry": "replay", "stop": "stop"}
 
 
 def show_run(id: str) -> None:
@@ -39,7 +49,7 @@ def show_run(id: str) -> None:
 
 def _going(run: Json) -> bool:
     """Whether more is to come. The pairs of a run follow after its end."""
-    if run["state"] in LIVE_STATES:
+    if run["state"] in LIVE_STATES or (run["worker"] and run["state"] == "paused"):
         return True
     finished = moment(run["finished_at"])
     return finished is not None and (datetime.now(UTC) - finished).total_seconds() < PAIRS_SECONDS
@@ -55,9 +65,10 @@ def _head(run: Json) -> bool:
     with st.container(horizontal=True, vertical_alignment="center"):
         state_badge(run["state"])
         kind = run["kind"].replace("_", " ")
-        st.caption(f"{plain(kind)} · agents.yaml revision {run['roster_revision']} · by {plain(run['actor'])}")
-        if run["state"] in LIVE_STATES:
-            _stop(run["run_id"])
+        fork = " · a fork" if run["forked_from"] else ""
+        st.caption(f"{plain(kind)}{fork} · agents.yaml revision {run['roster_revision']} · by {plain(run['actor'])}")
+        for action in _actions(run["state"]):
+            _act(run["run_id"], action)
     if run["reason"]:
         st.warning(plain(run["reason"]), icon=":material/info:")
     tokens = f"{run['input_tokens']:,} in, {run['output_tokens']:,} out"
@@ -70,14 +81,28 @@ def _head(run: Json) -> bool:
         }
     )
     if run["cast"]:
-        st.caption(plain(", ".join(f"{one['agent']} on {one['adapter'] or 'the base model'}" for one in run["cast"])))
+        cast = [f"{one['agent']} on {one['adapter']}" if one["adapter"] else one["agent"] for one in run["cast"]]
+        st.caption(plain(", ".join(cast)))
     return _going(run)
 
 
-def _stop(id: str) -> None:
-    form = Once(f"stop-{id}")
-    pressed = st.button("Stop", icon=":material/stop:", key=form.widget("go"), **needs(Role.OPERATOR))
-    if pressed and form.send("POST", "workflows", id, "stop", body={"reason": ""}):
+def _actions(state: str) -> tuple[str, ...]:
+    """What can be done to a run in that state."""
+    if state in LIVE_STATES:
+        return "pause", "stop"
+    if state == "paused":
+        return "resume", "stop"
+    if state == "exhausted":
+        return ("retry without limits",)
+    return ("retry",) if state in FELL_SHORT else ()
+
+
+def _act(id: str, action: str) -> None:
+    form = Once(f"{action}-{id}")
+    command, _, unlimited = action.partition(" ")
+    icon = f":material/{ICONS[command]}:"
+    pressed = st.button(action.capitalize(), icon=icon, key=form.widget("go"), **needs(Role.OPERATOR))
+    if pressed and form.send("POST", "workflows", id, command, body={"limits": {}} if unlimited else None):
         st.rerun()
 
 
@@ -89,19 +114,40 @@ def _time(run: Json) -> str:
 
 
 def _answers(run: Json, steps: list[Json]) -> None:
-    answers = [step for step in steps if step["phase"] == "answer"]
-    if not answers:
-        working = run["state"] in LIVE_STATES
-        st.info("The first answers arrive in a moment." if working else "The run ended before anybody had answered.")
+    turns = _by_turn(steps)
+    recorded = {step["step_id"] for step in steps}
+    growing = being_said(api(), run["run_id"]) if run["state"] in LIVE_STATES else []
+    growing = [one for one in growing if one["step"] not in recorded]
+    if run["kind"] == "workforce":
+        show_work(run)
+    elif not turns and not growing:
+        st.info(NO_ANSWER.get(run["state"], "The run ended before anybody had answered."))
         return
-    for turn in sorted({step["n"] for step in answers}):
-        in_turn = [step for step in answers if step["n"] == turn]
+    for in_turn in turns:
         st.markdown("**Asked**")
-        st.text(in_turn[0]["messages"][-1]["content"])
+        asked = [message for message in in_turn[0]["messages"] if message["role"] == "user"]
+        st.text(asked[-1]["content"])
         left, right = st.columns(2)
         for index, step in enumerate(in_turn):
             with (left, right)[index % 2], st.container(border=True):
                 _answer(step)
+    if growing:
+        st.markdown("**Just now**")
+    for one in growing:
+        with st.container(border=True):
+            st.markdown(f"**{plain(one['agent'])}** · {plain(one['phase'])}")
+            st.text(f"{one['text']} ▌")
+
+
+def _by_turn(steps: list[Json]) -> list[list[Json]]:
+    """The agents' first answers, their second ones and so on, without those in which they wanted tools first."""
+    by_agent: dict[str, list[Json]] = {}
+    for step in sorted(steps, key=lambda step: step["n"]):
+        wants_tools = any(call["error"] is None and not call["result"] for call in step["tool_calls"])
+        if step["phase"] == "answer" and not wants_tools:
+            by_agent.setdefault(step["agent"], []).append(step)
+    turns = zip_longest(*by_agent.values())
+    return [[step for step in turn if step] for turn in turns]
 
 
 def _answer(step: Json) -> None:
@@ -110,25 +156,29 @@ def _answer(step: Json) -> None:
         st.error(plain(step["error"]))
     st.text(step["output"])
     cut = " · cut off at its token limit" if step["finish_reason"] == "length" else ""
-    tokens = count(step["output_tokens"], "token")
-    st.caption(f"{plain(step['adapter'] or step['model'])} · {tokens} in {span(step['latency'])}{cut}")
+    took = "given before" if step["cached"] else f"{count(step['output_tokens'], 'token')} in {span(step['latency'])}"
+    st.caption(f"{plain(step['adapter'] or step['model'])} · {took}{cut}")
 
 
-def _steps(_run: Json, steps: list[Json]) -> None:
+def _steps(run: Json, steps: list[Json]) -> None:
+    shown = [step | {"tools": ", ".join(call["name"] for call in step["tool_calls"])} for step in steps]
     columns: Columns = {
         "recorded_at": when("Recorded"),
         "agent": "Agent",
         "phase": "Phase",
         "n": numbers("No."),
+        "tools": st.column_config.TextColumn("Tools", help="Asked for, or used, in that step."),
         "output": st.column_config.TextColumn("Output", width="medium"),
         "score": numbers("Score", "%.3f", "Mean log-probability of the given answer, in nats per token."),
         "adapter": "Adapter",
         "output_tokens": numbers("Tokens"),
         "latency": numbers("Seconds", "%.2f"),
+        "cached": st.column_config.CheckboxColumn("Cached", help="The answer was given before: no model was asked."),
     }
-    chosen = table(steps, columns, "step_id", "No step is recorded yet.", keep="step")
+    chosen = table(shown, columns, "step_id", "No step is recorded yet.", keep="step")
     if chosen:
         show_call(chosen)
+        fork_here(run, chosen)
     elif steps:
         st.caption("Choose a row to read the whole call.")
 
@@ -171,9 +221,8 @@ def _pairs(run: Json, _steps: list[Json]) -> None:
         "verdict": "Verdict",
         "annotated_by": "By",
     }
-    if chosen := table(
-        pairs, columns, "preference_id", "No pair yet: pairs follow from the ballots of a completed run."
-    ):
+    rows, empty = [unspoken(pair) for pair in pairs], "No pair yet: pairs follow from the ballots of a completed run."
+    if chosen := table(rows, columns, "preference_id", empty):
         go("annotate", pair=chosen["preference_id"], run=id)
     if pairs:
         sure = number(max(pair["probability"] for pair in pairs) * 100, 0)
@@ -186,5 +235,6 @@ PARTS: dict[str, Callable[[Json, list[Json]], None]] = {
     "Steps": _steps,
     "Ballots": _ballots,
     "Pairs": _pairs,
+    "Comparison": lambda run, _steps: comparison(run),
 }
 """What can be shown of a run and its steps."""

@@ -7,14 +7,23 @@ import streamlit as st
 from ui.links import back, go, open_here, opened
 from ui.once import Once
 from ui.person import api, needs
-from ui.sessions import Role
+from ui.session import Role
 from ui.tables import Columns, numbers, pager, table, when
 from ui.texts import LIVE_STATES
 from ui.troubles import live
 from ui.views.run import show_run
 
-KINDS = {"mutual_ranking": "Mutual ranking"}
-KINDS_HELP = "Mutual ranking: everybody answers, then ranks the others’ answers."
+KINDS = {
+    "mutual_ranking": "Mutual ranking",
+    "sampled_ranking": "Sampled ranking",
+    "role_playing": "Role playing",
+    "workforce": "Workforce",
+}
+KINDS_HELP = (
+    "Mutual ranking: three agents or more answer, then rank the others’ answers. "
+    "Role playing: the first of two agents instructs, the second one does the task. "
+    "Workforce: the first agent plans the task, the others do its parts."
+)
 FOLLOW_UP = "\n---\n"
 
 

@@ -8,7 +8,7 @@ from ui.api import Json
 from ui.links import back, link, open_here, opened
 from ui.once import Once
 from ui.person import api, needs
-from ui.sessions import Role
+from ui.session import Role
 from ui.tables import Columns, numbers, pager, table, when
 from ui.texts import LIVE_STATES, count, short
 from ui.troubles import live
@@ -59,8 +59,9 @@ def _start() -> None:
             **needs(Role.OPERATOR, help="Agents name it in agents.yaml; the new adapter becomes its next revision."),
         )
         config = _config(form)
+        begin = _begin(form)
         pressed = st.button("Start", type="primary", icon=":material/play_arrow:", key=form.widget("go"), **allowed)
-    body = {"dataset_id": dataset, "alias": alias, "config": config}
+    body = {"dataset_id": dataset, "alias": alias, "config": config, **begin}
     if pressed and (written := form.send("POST", "training-runs", body=body)):
         open_here(training=written.id)
 
@@ -84,9 +85,15 @@ def _config(form: Once) -> Json:
     closeness = needs(
         Role.OPERATOR, help="DPO’s temperature: the larger, the closer the adapter stays to the base model."
     )
-    columns = st.columns(4)
-    steps = columns[0].number_input("Steps", 1, 10_000, **form.field("steps", usual["steps"]), **allowed)
-    rate = columns[1].number_input(
+    heaviest = needs(
+        Role.OPERATOR, help="Of a dataset with more, those that weigh most are taken, and of equal ones by lot."
+    )
+    cut = needs(Role.OPERATOR, help="Of prompt and answer together; what is beyond is cut off.")
+    first, second = st.columns(3), st.columns(3)
+    steps = first[0].number_input("Steps", 1, 10_000, **form.field("steps", usual["max_steps"]), **allowed)
+    pairs = first[1].number_input("Most pairs", 1, 1_000_000, **form.field("pairs", usual["max_pairs"]), **heaviest)
+    length = first[2].number_input("Most tokens", 1, 8_192, **form.field("length", usual["max_length"]), **cut)
+    rate = second[0].number_input(
         "Learning rate",
         1e-7,
         0.1,
@@ -95,9 +102,31 @@ def _config(form: Once) -> Json:
         **form.field("rate", usual["learning_rate"]),
         **allowed,
     )
-    beta = columns[2].number_input("Beta", 0.01, 5.0, step=0.05, **form.field("beta", usual["beta"]), **closeness)
-    seed = columns[3].number_input("Seed", 0, 2**31 - 1, **form.field("seed", usual["seed"]), **allowed)
-    return {"steps": steps, "learning_rate": rate, "beta": beta, "seed": seed}
+    beta = second[1].number_input("Beta", 0.01, 5.0, step=0.05, **form.field("beta", usual["beta"]), **closeness)
+    seed = second[2].number_input("Seed", 0, 2**31 - 1, **form.field("seed", usual["seed"]), **allowed)
+    return {
+        "max_steps": steps,
+        "max_pairs": pairs,
+        "max_length": length,
+        "learning_rate": rate,
+        "beta": beta,
+        "seed": seed,
+    }
+
+
+def _begin(form: Once) -> Json:
+    """From the base model alone, or from the adapter of an earlier round."""
+    names = [one["name"] for one in api().page("adapters", limit=100).items if one["state"] != "retired"]
+    left, right = st.columns(2)
+    start = left.selectbox(
+        "Go on from", names, index=None, placeholder="The base model", key=form.widget("start"), **needs(Role.OPERATOR)
+    )
+    near = right.toggle(
+        "Stay close to that adapter",
+        key=form.widget("near"),
+        **needs(Role.OPERATOR, unless="" if start else "Choose an adapter to go on from.", help="Otherwise, the base."),
+    )
+    return {"start_from": start, "reference": "start" if start and near else "base"}
 
 
 def _list(cursor: str | None) -> bool:

@@ -9,7 +9,7 @@ from ui.api import Json
 from ui.links import link
 from ui.once import Once
 from ui.person import api, needs
-from ui.sessions import Role
+from ui.session import Role
 from ui.tables import facts, state_badge
 from ui.texts import LIVE_STATES, number, plain, short, span
 from ui.troubles import live
@@ -24,6 +24,17 @@ CURVES = {
     "margin": ("Reward margin", "#c2702e", "How much more the adapter rewards the chosen answers than the rejected."),
     "accuracy": ("Reward accuracy", "#5b6fb5", "The share of pairs whose chosen answer is rewarded more."),
 }
+
+
+HEALTH = {
+    "chosen_shift": ("Chosen log-probs", "Their mean lead over the reference, in nats an answer; below 0 they fall."),
+    "kl": ("KL from the reference", "An estimate on the dataset’s answers, in nats a token."),
+    "grad_norm": ("Gradient norm", "Before it is clipped."),
+    "length_lead": ("Length lead", "How many tokens longer the chosen answers of the step are than the rejected."),
+    "truncated": ("Cut at max_length", "The share of the step’s pairs."),
+    "entropy": ("Entropy", "Of the next token, in nats: falling to 0, the model says the same whatever is asked."),
+}
+HEALTH_COLOUR = "#7a6f9b"
 
 
 def show_training(id: str) -> None:
@@ -45,6 +56,7 @@ def _draw(id: str) -> bool:
         st.warning(plain(run["reason"]), icon=":material/info:")
     _progress(run)
     _outcome(run)
+    _warnings(id, run)
     _curves(id, going)
     _details(id, run)
     return going
@@ -80,6 +92,19 @@ def _outcome(run: Json) -> None:
     link("adapters", f"Open {run['adapter_name']}", adapter=run["adapter_name"])
 
 
+def _warnings(id: str, run: Json) -> None:
+    """The health panel: what the numbers warn of. A training that was stopped early says by which."""
+    if run["stopped_by"]:
+        st.info(f"Stopped early, at step {run['step']}, by {plain(run['stopped_by'])}.", icon=":material/front_hand:")
+    if not run["step"]:
+        return
+    found = api().all("training-runs", id, "health")
+    for warning in found:
+        st.warning(f"{plain(warning['says'])}. {plain(warning['advice'])}", icon=":material/monitor_heart:")
+    if not found:
+        st.caption(":material/monitor_heart: Its numbers warn of nothing.")
+
+
 def _curves(id: str, going: bool) -> None:
     steps = api().all("training-runs", id, "metrics")
     if not steps:
@@ -90,6 +115,14 @@ def _curves(id: str, going: bool) -> None:
             st.markdown(f"**{title}** {number(steps[-1][name])}", help=meaning)
             points = [{"step": step["step"], "value": step[name]} for step in steps]
             st.altair_chart(_curve(points, colour), key=f"curve-{name}")
+    with st.expander("Health", icon=":material/monitor_heart:", expanded=True):
+        places = st.columns(3)
+        for index, (name, (title, meaning)) in enumerate(HEALTH.items()):
+            points = [{"step": step["step"], "value": step[name]} for step in steps if step[name] is not None]
+            with places[index % 3]:
+                st.markdown(f"**{title}** {number(points[-1]['value']) if points else 'not measured'}", help=meaning)
+                if points:
+                    st.altair_chart(_curve(points, HEALTH_COLOUR), key=f"curve-{name}")
 
 
 def _curve(points: list[Json], colour: str) -> alt.Chart:
