@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly VENV="$PWD/.venv" OLDEST_PYTHON="3.11" NEEDED_KIB=$((4 * 1024 * 1024))
+readonly VENV="$PWD/.venv" OLDEST_PYTHON="3.11" NEEDED_KIB=$((4 * 1024 * 1024)) NEEDED_WITH_CUDA_KIB=$((8 * 1024 * 1024))
 readonly STAMP="$VENV/.stamp" UNFINISHED="$VENV/.unfinished" LOG="$VENV/setup.log"
 readonly INPUTS=(requirements.lock requirements-nodeps.lock pyproject.toml deploy/setup.sh)
 
@@ -54,6 +54,8 @@ make_venv() {
     free_kib=$(df -Pk . | awk 'NR == 2 { print $4 }')
     ((free_kib >= NEEDED_KIB)) ||
         fail "the disk of $PWD has $((free_kib / 1024)) MiB free; the packages need $((NEEDED_KIB / 1024)) MiB."
+    ((free_kib >= NEEDED_WITH_CUDA_KIB)) || [[ "$(uname)" != Linux ]] ||
+        echo "Little disk is free for PyTorch with what GPUs need: see the README for an index without it."
     rm -rf "$VENV"
     mkdir "$VENV"
     touch "$UNFINISHED"
@@ -66,7 +68,7 @@ show_progress() {
     total=$(grep -c '==' requirements.lock)
     [[ -t 1 ]] && terminal=1
     awk -v total="$total" -v terminal="$terminal" '
-        /^Collecting / { show(sprintf("  %3d of about %d  %s", ++n, total, $2), n % 25 == 0) }
+        /^Collecting / { show(sprintf("  %3d of %d or more  %s", ++n, total, $2), n % 25 == 0) }
         /^Installing collected packages/ && n > 25 { show("  unpacking, about a minute ...", 1) }
         END { if (terminal) printf "\r\033[K" }
         function show(text, milestone) {
@@ -101,7 +103,7 @@ main() {
     touch "$UNFINISHED"
     rm -f "$STAMP"
     : >"$LOG"
-    echo "Bringing .venv to what requirements.lock says (the first time: 2.5 GB, some minutes) ..."
+    echo "Bringing .venv to what requirements.lock says (the first time: 2.5 to 6 GB, some minutes) ..."
     pip_install --requirement requirements.lock
     pip_install --no-deps --requirement requirements-nodeps.lock
     # The build tool is in the lock already, so that nothing unpinned is fetched.
