@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+TEST_PROCESSES ?= 2
 
 .PHONY: help
 help:  ## this list
@@ -22,7 +23,7 @@ up: setup  ## every process of Caravan, without the demo
 
 .PHONY: test
 test: setup lint types  ## style, types, architecture, and all tests with their coverage
-	$(BIN)/python -m pytest --cov --cov-report=term-missing
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --instafail --maxfail=25 --durations=40 --cov --cov-report=term-missing
 
 .PHONY: acceptance
 acceptance: setup  ## the 80 MT-Bench tasks while every process is killed once (CARAVAN_TEST_DATA names the inputs)

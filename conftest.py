@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.plugins.models", "tests.plugins.skip_summary"]
+pytest_plugins = ["tests.plugins.models", "tests.plugins.shares", "tests.plugins.skip_summary"]
 
 # How long an example takes depends on what else the machine does; a test that hangs meets pytest's own timeout.
 settings.register_profile("caravan", deadline=None)

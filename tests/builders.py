@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import AggregateEvent, BaseAggregate
 
-from domain.dataset import Dataset, Filter
-from domain.events import Actor, ActorKind, Envelope, Recorded, topic_of
+from domain.dataset import Dataset
+from domain.dataset_contents import Contents, Lengths, PartFile
+from domain.dataset_recipe import Filter, Recipe
+from domain.dataset_rows import BEGINNING, TELLING
+from domain.events import Actor, ActorKind, Envelope, Life, Recorded, topic_of
+from domain.job import Job, Priority, RetryPolicy
 from domain.lora_adapter import LoraAdapter, Passport
 from domain.model_call import Message, ModelCall, Usage
 from domain.preference import Completion, Lineage, Pair, Preference
 from domain.ranking import Ballot, Outcome
 from domain.roster import AgentSpec, ModelSpec
-from domain.training import Progress, TrainedAdapter, TrainingRun
+from domain.steps import CastMember, Step, Task, step_id
+from domain.training import WEIGHED_LOSS, TrainedAdapter, TrainingRun
 from domain.training_config import TrainingConfig
-from domain.workflow import CastMember, Step, Task, Workflow, step_id
+from domain.training_progress import Progress
+from domain.workflow import Workflow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SHA = "ab" * 32
@@ -78,8 +84,8 @@ def a_completion(text: str, agent: str | None = None) -> Completion:
     return Completion((Message("assistant", text),), agent, an_id(text) if agent else None)
 
 
-def a_pair(chosen: str = "Paris.", rejected: str = "Lyon.") -> Pair:
-    return Pair((Message("user", "Which city?"),), a_completion(chosen, "ada"), a_completion(rejected, "ben"))
+def a_pair(chosen: str = "Paris.", rejected: str = "Lyon.", prompt: str = "Which city?") -> Pair:
+    return Pair((Message("user", prompt),), a_completion(chosen, "ada"), a_completion(rejected, "ben"))
 
 
 def a_preference(name: str = "preference", probability: float = 0.75, run: UUID | None = RUN) -> Preference:
@@ -95,9 +101,42 @@ def a_preference(name: str = "preference", probability: float = 0.75, run: UUID 
     )
 
 
-def a_dataset(position: int = 5, head: int = 9, filter: Filter | None = None) -> Dataset:
+def a_dataset(position: int = 5, head: int = 9, filter: Filter | None = None, recipe: Recipe | None = None) -> Dataset:
     """Requested."""
-    return Dataset.request(an_id("dataset"), position, head, filter or Filter(), at=NOW)
+    return Dataset.request(an_id("dataset"), position, head, filter or Filter(), NOW, recipe or Recipe())
+
+
+def contents(*files: PartFile) -> Contents:
+    """Of these files, or of one with three pairs."""
+    return Contents(
+        code="0.1.0",
+        files=files or (PartFile("train", 3, 1, SHA, 100),),
+        verdicts={"accepted": 1, "unsettled": 2},
+        methods={"bradley-terry/1": 3},
+        dropped={"unwanted": 1},
+        contradictions=0,
+        overlapping=0,
+        overlaps=(),
+        characters={"prompt": Lengths(5, 10, 20, 30, 40)},
+        tokens=None,
+    )
+
+
+def lives(log: Iterable[Recorded]) -> list[Life]:
+    """The first event of each preference and the last that decides something, in the order in which they began."""
+    return lives_of(log, BEGINNING, TELLING)
+
+
+def lives_of(log: Iterable[Recorded], began: str, telling: Sequence[str]) -> list[Life]:
+    """The same of any aggregates."""
+    found: dict[UUID, Life] = {}
+    for entry in log:
+        id, by = entry.event.originator_id, entry.envelope.actor.subject
+        if entry.type == began:
+            found[id] = Life(entry.event, entry.position, entry.recorded_at, entry.event, entry.position, by)
+        elif entry.type in telling and id in found:
+            found[id] = found[id]._replace(last=entry.event, position=entry.position, by=by)
+    return list(found.values())
 
 
 def a_training_run(config: TrainingConfig | None = None) -> TrainingRun:
@@ -126,7 +165,8 @@ def a_progress(step: int) -> Progress:
 
 
 def a_trained_adapter(name: str = "team@1") -> TrainedAdapter:
-    return TrainedAdapter(name, SHA, "tiny", SHA, pairs=20, loss_before=0.69, loss_after=0.5, seconds=60)
+    """Of today's `weighting`."""
+    return TrainedAdapter(name, SHA, "tiny", SHA, 20, 0.69, 0.5, seconds=60, weighting=WEIGHED_LOSS)
 
 
 def a_passport(alias: str = "team", revision: int = 1, training_run: str = "training") -> Passport:
@@ -158,3 +198,18 @@ def a_lora_adapter(alias: str = "team", revision: int = 1) -> LoraAdapter:
 
 def an_agent(name: str) -> AgentSpec:
     return AgentSpec(name, "a geographer", "You know cities.", ModelSpec("openai", "tiny"))
+
+
+def a_job(policy: RetryPolicy | None = None, due_at: datetime = NOW) -> Job:
+    """Requested."""
+    return Job.request(
+        id=an_id("job"),
+        kind="orphans",
+        queue="maintenance",
+        priority=Priority.NORMAL,
+        payload={},
+        policy=policy or RetryPolicy(max_attempts=3, first_delay=10, longest_delay=15),
+        due_at=due_at,
+        schedule=None,
+        at=NOW,
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from threading import RLock
-from typing import Self
+from typing import Any, Self
 from uuid import UUID, uuid4
 
 from eventsourcing.application import AggregateNotFoundError, Repository
@@ -19,14 +20,15 @@ from uuid_utils.compat import uuid7
 from adapters.event_json import PlainJsonMapper
 from commands.bus import CommandBus
 from commands.handlers import handlers
+from commands.policies.kinds import KINDS
 from domain.errors import Invalid, NotFound, VersionConflict
-from domain.events import Actor, ActorKind, Envelope, Recorded
-from domain.ports import A, ConcurrentWrite, StoredRow, Written
+from domain.events import Actor, ActorKind, Envelope, Life, Recorded
+from domain.ports.events import A, ConcurrentWrite, StoredRow, Written
 from domain.roster import AgentSpec, ModelSpec
+from tests.builders import lives_of
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 SOMEBODY = Actor("somebody", ActorKind.HUMAN)
-KINDS = ("mutual_ranking",)
 BASE_MODELS = ("tiny",)
 
 
@@ -57,9 +59,9 @@ class MemoryEventStore:
     def session(self, envelope: Envelope) -> MemorySession:
         return MemorySession(self, envelope)
 
-    def bus(self) -> CommandBus:
+    def bus(self, base_models: Collection[str] = BASE_MODELS) -> CommandBus:
         """Every command, over this store."""
-        return CommandBus(handlers(KINDS, JsonRoster(), BASE_MODELS), self.session, self)
+        return CommandBus(handlers(KINDS, JsonRoster(), base_models), self.session, self)
 
     def head(self) -> int:
         return self._recorder.max_notification_id() or 0
@@ -71,6 +73,19 @@ class MemoryEventStore:
             )
             recorded = [Recorded(row.id, self._mapper.to_domain_event(row), *self._envelopes[row.id]) for row in found]
         yield from recorded
+
+    def lives(
+        self, began: str, upto: int, telling: Sequence[str], after: int = 0, until: int = 1 << 62
+    ) -> Iterator[Life]:
+        lives = lives_of(self.read(upto=upto), began, telling)
+        yield from (life for life in lives if after < life.began <= until)
+
+    def cut(self, began: str, after: int, upto: int, lives: int) -> int | None:
+        found = (recorded.position for recorded in self.read(after, upto, (began,)))
+        return next(islice(found, lives - 1, None), None)
+
+    def position_at(self, moment: datetime) -> int:
+        return max((each.position for each in self.read() if each.recorded_at <= moment), default=0)
 
     def read_rows(
         self, after: int = 0, upto: int | None = None, topics: Sequence[str] = (), limit: int | None = None
@@ -85,8 +100,12 @@ class MemoryEventStore:
         recorded: Recorded = row["recorded"]
         return recorded
 
-    def history(self, id: UUID) -> Sequence[Recorded]:
-        return [recorded for recorded in self.read() if recorded.event.originator_id == id]
+    def history(self, id: UUID, upto: int | None = None) -> Sequence[Recorded]:
+        return [recorded for recorded in self.read() if recorded.event.originator_id == id][:upto]
+
+    def beginnings(self, ids: Collection[UUID]) -> Sequence[Recorded]:
+        firsts = (recorded for recorded in self.read() if recorded.event.originator_version == 1)
+        return [recorded for recorded in firsts if recorded.event.originator_id in ids]
 
     def outcome(self, command_id: UUID) -> tuple[Written, bytes | None] | None:
         with self._lock:
@@ -149,6 +168,9 @@ class MemorySession:
     def head(self) -> int:
         return self._store.head()
 
+    def position_at(self, moment: datetime) -> int:
+        return self._store.position_at(moment)
+
     def get(self, kind: type[A], id: UUID, version: int | None = None) -> A:
         aggregate = self.find(kind, id)
         if aggregate is None:
@@ -160,6 +182,12 @@ class MemorySession:
     def find(self, kind: type[A], id: UUID) -> A | None:
         aggregate = self._store.load(id)
         return aggregate if isinstance(aggregate, kind) else None
+
+    def history(self, id: UUID, upto: int | None = None) -> Sequence[Recorded]:
+        return self._store.history(id, upto)
+
+    def beginnings(self, ids: Collection[UUID]) -> Sequence[Recorded]:
+        return self._store.beginnings(ids)
 
     def save(self, *aggregates: BaseAggregate[UUID]) -> Written:
         first = aggregates[0]
@@ -212,3 +240,16 @@ class JsonRoster:
         except json.JSONDecodeError as error:
             raise Invalid(str(error)) from error
         return tuple(AgentSpec(name, "", "", ModelSpec("openai", "tiny")) for name in names)
+
+    def changed(self, agent: AgentSpec, changes: Mapping[str, Any]) -> AgentSpec:
+        model = ModelSpec(**changes["model"]) if "model" in changes else agent.model
+        return replace(agent, **{**changes, "model": model})
+
+    def put_agent(self, text: str, name: str, fields: Mapping[str, Any]) -> str:
+        return json.dumps([*json.loads(text), name])
+
+    def patch_agent(self, text: str, name: str, changes: Mapping[str, Any]) -> str:
+        return json.dumps([changes.get("name", one) if one == name else one for one in json.loads(text)])
+
+    def remove_agent(self, text: str, name: str) -> str:
+        return json.dumps([one for one in json.loads(text) if one != name])

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from adapters.event_store import PostgresEventStore
 from domain.events import Recorded
+from domain.job import Job
 from domain.preference import Preference
 from domain.workflow import Workflow
-from projections import ALL
+from projections import ALL, DERIVED
+from projections.derived import Derived, remake
 from projections.rebuild import rebuild
 from projections.status import status
 from tests.integration.projections.read_models import folded, rows
@@ -104,6 +107,21 @@ def rebuild_violations(engine: Engine, store: PostgresEventStore) -> Iterator[st
         rebuilt = rebuild(engine, store, projector)
         if rebuilt.differing or rebuilt.parked:
             yield f"{projector.name}: {rebuilt.differing} rows differ from the rebuild, {rebuilt.parked} events parked"
+    yield from derived_violations(engine)
+
+
+def derived_violations(engine: Engine) -> Iterator[str]:
+    """What is made of other read models is what making it anew gives."""
+    for each in DERIVED:
+        held = _counted(engine, each)
+        remake(engine, each)
+        if _counted(engine, each) != held:
+            yield f"{each.name} differs from what counting anew gives"
+
+
+def _counted(engine: Engine, derived: Derived) -> list[Counter[tuple[object, ...]]]:
+    with engine.connect() as db:
+        return [Counter(tuple(row) for row in db.execute(select(table))) for table in derived.tables]
 
 
 def run_violations(events: Sequence[Recorded]) -> Iterator[str]:
@@ -112,7 +130,7 @@ def run_violations(events: Sequence[Recorded]) -> Iterator[str]:
     of_run: Counter[tuple[object, str]] = Counter()
     for recorded in events:
         match recorded.event:
-            case Workflow.StepRecorded(originator_id=run, step=step):
+            case Workflow.StepRecorded(originator_id=run, step=step) | Workflow.ToolUsed(originator_id=run, step=step):
                 ids[step.id] += 1
                 of_run[run, "steps"] += 1
             case Workflow.BallotCast(originator_id=run, ballot=ballot):
@@ -124,3 +142,37 @@ def run_violations(events: Sequence[Recorded]) -> Iterator[str]:
     for id, times in ids.items():
         if times > 1:
             yield f"step or ballot {id} is recorded {times} times"
+
+
+def job_violations(events: Sequence[Recorded]) -> Iterator[str]:
+    """No job succeeds twice or goes on after its end, none has more attempts than its policy allows, and whatever is
+    reported comes from the last start."""
+    allowed: dict[UUID, int] = {}
+    failed: Counter[UUID] = Counter()
+    epochs: Counter[UUID] = Counter()
+    over: set[UUID] = set()
+    for recorded in events:
+        job = recorded.event.originator_id
+        if job in over:
+            yield f"job {job} was over, and then {recorded.type}"
+        match recorded.event:
+            case Job.Requested(policy=policy):
+                allowed[job] = policy.max_attempts
+            case Job.Replayed():
+                failed[job] = 0
+            case Job.Started(epoch=epoch):
+                epochs[job] += 1
+                if epoch != epochs[job]:
+                    yield f"job {job} was started in epoch {epoch}, and it is its {epochs[job]}th start"
+            case Job.AttemptFailed(epoch=epoch):
+                failed[job] += 1
+                if failed[job] > allowed[job]:
+                    yield f"job {job} was tried {failed[job]} times, and {allowed[job]} are allowed"
+                if epoch != epochs[job]:
+                    yield f"job {job} heard of epoch {epoch} in epoch {epochs[job]}"
+            case Job.Succeeded(epoch=epoch):
+                over.add(job)
+                if epoch != epochs[job]:
+                    yield f"job {job} heard of epoch {epoch} in epoch {epochs[job]}"
+            case Job.Cancelled():
+                over.add(job)

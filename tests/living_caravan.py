@@ -28,6 +28,8 @@ from tests.tiny_model import make_tiny_model
 
 ROOT = Path(__file__).parents[1]
 BASE_MODEL = "smollm2-135m-instruct"
+ONE_THREAD = {"CARAVAN_MODEL_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""A tiny model gains nothing from a second thread, and on a busy machine threads wait for each other."""
 START_SECONDS = 240.0
 STOP_SECONDS = 60.0
 
@@ -80,9 +82,17 @@ class LivingCaravan:
 
     def kill(self, name: str) -> None:
         """With -9, and waits until its supervisor has seen it."""
+        self._end(name, signal.SIGKILL)
+
+    def restart(self, name: str) -> None:
+        """As a deployment does, and waits until its supervisor has seen the end. To PostgreSQL, SIGTERM would mean to
+        wait until all its clients are gone."""
+        self._end(name, signal.SIGINT if name == "postgres" else signal.SIGTERM)
+
+    def _end(self, name: str, how: signal.Signals) -> None:
         before = self.processes().child(name)
         assert before.pid is not None
-        os.kill(before.pid, signal.SIGKILL)
+        os.kill(before.pid, how)
         while self.processes().child(name) == before:
             time.sleep(0.05)
 
@@ -143,7 +153,8 @@ def caravan_prints(environment: dict[str, str], *arguments: str) -> str:
 def _environment(home: Path) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "NATS_URL")}
     ports = dict(zip((API_PORT, UI_PORT, MODEL_PORT, NATS_PORT), map(str, _free_ports(4)), strict=True))
-    return {**ours, **ports, "CARAVAN_HOME": str(home), "CARAVAN_ARTIFACTS": str(home / "artifacts")}
+    folders = {"CARAVAN_HOME": str(home), "CARAVAN_ARTIFACTS": str(home / "artifacts")}
+    return {**ours, **ports, **folders, **ONE_THREAD}
 
 
 def _free_ports(count: int) -> list[int]:

@@ -62,8 +62,14 @@ class Loop:
         return self._completed("/v1/training-runs", _training(dataset))
 
     def post(self, path: str, body: Json) -> Json:
-        """A command, and what it is answered."""
-        answer = self.api.post(path, json=body, headers={"Idempotency-Key": str(uuid4())})
+        """A command, and what it is answered: again and again while the gateway asks for patience."""
+        key = {"Idempotency-Key": str(uuid4())}
+
+        def ask() -> httpx.Response | None:
+            found = self.api.post(path, json=body, headers=key)
+            return None if found.status_code == 503 else found
+
+        answer = eventually(ask)
         assert answer.is_success, f"{path}: {answer.text}"
         written: Json = answer.json()
         return written
@@ -124,7 +130,11 @@ class Loop:
 
 
 def _training(dataset: Json) -> Json:
-    return {"dataset_id": dataset["dataset_id"], "alias": "team", "config": {"steps": 2, "batch_size": 2}}
+    return {
+        "dataset_id": dataset["dataset_id"],
+        "alias": "team",
+        "config": {"max_steps": 2, "per_device_train_batch_size": 2},
+    }
 
 
 def eventually(look: Callable[[], Any]) -> Any:

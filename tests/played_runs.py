@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from commands.policies.kinds import KINDS
+from adapters.camel_workforce import CamelWorkforce
+from commands.policies.in_logs import in_logs
+from commands.policies.kinds import playable
 from commands.policies.run_workflow import RunWorkflow
 from commands.workflows import StartWorkflow
 from domain.errors import DomainError
 from domain.events import Actor, ActorKind, Envelope
-from domain.ports import AgentFactory, Execute, Written
+from domain.limits import NO_LIMITS, Limits
+from domain.ports.agents import AgentFactory
+from domain.ports.events import Execute, Spans, Written
 from domain.ranking import Ballot
 from domain.roster import AgentSpec
-from domain.workflow import Step, Task, Workflow
+from domain.steps import Step, Task, ToolStep
+from domain.workflow import Workflow
 from tests.fakes import MemoryEventStore, an_envelope
 from tests.outages import patience
 
@@ -36,18 +41,27 @@ class Stage:
     promoted: Mapping[str, str] = field(default_factory=dict)
     living: frozenset[str] = frozenset()
 
-    def request(self, *turns: str, max_tokens: int | None = None) -> UUID:
+    def request(
+        self, *turns: str, kind: str = "mutual_ranking", max_tokens: int | None = None, limits: Limits = NO_LIMITS
+    ) -> UUID:
         """A run of all agents, always of the same id, so that two stages can be compared."""
         session = self.store.session(ENVELOPE)
         names = tuple(spec.name for spec in self.specs)
-        run = Workflow.request(RUN, "mutual_ranking", Task(turns), 1, names, "", max_tokens, session.now())
+        run = Workflow.request(RUN, kind, Task(turns), 1, names, "", max_tokens, session.now(), limits)
         return session.save(run).id
 
-    def worker(self, agents: AgentFactory, name: str = "w1", execute: Execute | None = None) -> RunWorkflow:
+    def worker(
+        self,
+        agents: AgentFactory,
+        name: str = "w1",
+        execute: Execute | None = None,
+        drain_seconds: float = 20,
+        span: Spans = in_logs,
+    ) -> RunWorkflow:
         return RunWorkflow(
             log=self.store,
             execute=execute or self.store.bus().execute,
-            kinds=KINDS,
+            kinds=playable(CamelWorkforce()),
             agents=agents,
             rosters=self,
             adapters=_Promoted(self.promoted),
@@ -56,17 +70,32 @@ class Stage:
             actor=WORKER,
             at_once=4,
             patiently=patience(),
+            drain_seconds=drain_seconds,
+            span=span,
         )
 
     def agents(self, revision: int) -> tuple[AgentSpec, ...]:
         """The Rosters port."""
         return tuple(self.specs)
 
+    def run(self, id: UUID) -> Workflow:
+        """As it is now."""
+        run = self.store.load(id)
+        assert isinstance(run, Workflow)
+        return run
+
+    def topics(self, run: UUID) -> list[str]:
+        """`started` of `workflow.started`, in order."""
+        return [recorded.type.partition(".")[2] for recorded in self.store.history(run)]
+
     def events(self, run: UUID) -> list[object]:
         return [recorded.event for recorded in self.store.history(run)]
 
     def steps(self, run: UUID) -> list[Step]:
         return [event.step for event in self.events(run) if isinstance(event, Workflow.StepRecorded)]
+
+    def tools(self, run: UUID) -> list[ToolStep]:
+        return [event.step for event in self.events(run) if isinstance(event, Workflow.ToolUsed)]
 
     def ballots(self, run: UUID) -> list[Ballot]:
         return [event.ballot for event in self.events(run) if isinstance(event, Workflow.BallotCast)]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from domain.model_call import Message, ModelCall, Usage
-from domain.ports import ModelUnavailable
+from domain.model_call import Message, ModelCall, ToolCall, Usage
+from domain.ports.agents import Heard, InputRefused, ModelUnavailable, UsedTool
 from domain.roster import AgentSpec, ModelSpec
 
 
-def a_spec(name: str, ballot: str = "likelihood", adapter: str | None = "team") -> AgentSpec:
-    return AgentSpec(name, "plays", f"You are {name}.", ModelSpec("embedded", "tiny"), adapter, ballot)
+def a_spec(
+    name: str, ballot: str = "likelihood", adapter: str | None = "team", tools: tuple[str, ...] = ()
+) -> AgentSpec:
+    return AgentSpec(name, "plays", f"You are {name}.", ModelSpec("embedded", "tiny"), adapter, ballot, tools)
 
 
 @dataclass
 class ScriptedAgent:
-    """Its answers show what it remembers; its scores and verdicts follow from the texts alone."""
+    """Its answers show what it remembers; its scores and verdicts follow from the texts alone. What is endless it does
+    not score, to what is unspeakable it makes no reply, and who is deaf compares nothing. In each turn it wants two
+    tools at once, as often as it has tools."""
 
     spec: AgentSpec
     adapter: str | None
@@ -26,28 +30,60 @@ class ScriptedAgent:
     broken: bool = False
     memory: list[Message] = field(default_factory=list)
 
-    async def answer(self, turn: str) -> ModelCall:
-        heard = (*self.memory, Message("user", turn))
-        output = "" if "silent" in self.spec.name else f"{turn}? {_digest(self.spec.name, *_texts(heard))}"
-        self.remember(turn, output)
-        return self._call("answer", heard, output)
+    async def answer(self, heard: Heard, tools: bool = True) -> ModelCall:
+        self.memory += _messages(heard)
+        if tools and self._rounds() < len(self.spec.tools):
+            wanted = tuple(ToolCall("add", f"[{n}, {len(self.memory)}]", id=f"call-{n}") for n in range(2))
+            call = self._call("answer", tuple(self.memory), "", tool_calls=wanted)
+        else:
+            asked = self.memory[-1].content
+            output = "" if "silent" in self.spec.name else f"{asked}? {_digest(self.spec.name, *_texts(self.memory))}"
+            call = self._call("answer", tuple(self.memory), output)
+        self.memory.append(_words(call))
+        return call
 
-    def remember(self, turn: str, answer: str) -> None:
-        self.memory += [Message("user", turn), Message("assistant", answer)]
+    def remember(self, heard: Heard, said: ModelCall) -> None:
+        self.memory += [*_messages(heard), _words(said)]
+
+    async def use(self, wanted: ToolCall) -> UsedTool:
+        self.calls.append((self.spec.name, "tool", (Message("tool", wanted.arguments),)))
+        return UsedTool(replace(wanted, result=_digest(wanted.arguments)), 0.5)
+
+    def _rounds(self) -> int:
+        """Of tools, two in each, since the last turn."""
+        roles = "".join("t" if message.role == "tool" else message.role[0] for message in self.memory)
+        return roles[roles.rindex("u") :].count("tt")
+
+    async def reply(self, messages: Sequence[Message]) -> ModelCall:
+        if any("unspeakable" in text for text in _texts(messages)):
+            raise InputRefused("the prompt has too many tokens")
+        return self._call("reply", tuple(messages), f"Thus says {_digest(self.spec.name, *_texts(messages))}")
 
     async def score(self, conversation: Sequence[Message]) -> ModelCall:
+        if any("endless" in text for text in _texts(conversation)):
+            raise InputRefused("the answer has too many tokens")
         digest = _digest(self.spec.name, *_texts(conversation))
         return self._call("score", tuple(conversation), "", score=-int(digest[:2], 16) / 64)
 
     async def compare(self, question: str) -> ModelCall:
+        if "deaf" in self.spec.name:
+            raise InputRefused("the question has too many tokens")
         letter = "AB"[int(_digest(self.spec.name, question)[0], 16) % 2]
         return self._call("compare", (Message("user", question),), f'{{"better": "{letter}"}}')
 
-    def _call(self, what: str, messages: tuple[Message, ...], output: str, score: float | None = None) -> ModelCall:
+    def _call(
+        self,
+        what: str,
+        messages: tuple[Message, ...],
+        output: str,
+        score: float | None = None,
+        tool_calls: tuple[ToolCall, ...] = (),
+    ) -> ModelCall:
         if self.broken:
             raise ModelUnavailable("the model's endpoint is gone")
         self.calls.append((self.spec.name, what, messages))
-        return ModelCall(messages, output, "tiny", Usage(3, 2), 0.1, "stop", self.adapter, score=score)
+        usage = Usage(3, 2)
+        return ModelCall(messages, output, "tiny", usage, 0.1, "stop", self.adapter, score=score, tool_calls=tool_calls)
 
 
 @dataclass
@@ -62,6 +98,14 @@ class ScriptedAgents:
         agent = ScriptedAgent(spec, adapter, max_tokens, self.calls, spec.name in self.broken)
         self.created.append(agent)
         return agent
+
+
+def _messages(heard: Heard) -> list[Message]:
+    return [Message("user", heard)] if isinstance(heard, str) else [Message("tool", call.told) for call in heard]
+
+
+def _words(said: ModelCall) -> Message:
+    return Message("assistant", "".join([said.output, *(call.arguments for call in said.wanted)]))
 
 
 def _texts(messages: Sequence[Message]) -> list[str]:

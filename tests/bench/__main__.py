@@ -15,12 +15,16 @@ from gateway.running import collect_rarely
 from tests.bench import (
     append,
     append_http,
+    build_dataset,
+    dpo,
     growth,
     load_run,
     project_live,
     project_rebuild,
+    rank_ballots,
     read_decode,
     relay,
+    viewers,
     visible_latency,
 )
 from tests.bench.results import Result
@@ -36,18 +40,24 @@ BENCHMARKS: dict[str, Callable[[Callable[[], str]], Iterator[Result]]] = {
     "append_http": lambda database: append_http.run(database(), database(), database()),
     "relay": lambda database: relay.run(database()),
     "visible_latency": lambda _database: visible_latency.run(),
+    "viewers": lambda _database: viewers.run(),
     "growth": lambda database: growth.run(database),
+    "rank_ballots": lambda database: rank_ballots.run(database),
+    "dpo": lambda _database: dpo.run(),
+    "build_dataset": lambda database: build_dataset.run(database),
 }
+SLOW = ("dpo",)
+"""A quarter of an hour, and only where they are named."""
 
 
 def main() -> None:
-    """Runs those named on the command line, or all."""
+    """Runs those named on the command line, or all but SLOW."""
     logger.remove()
     collect_rarely()
     console = Console()
     results = []
     with server() as database:
-        for name in sys.argv[1:] or BENCHMARKS:
+        for name in sys.argv[1:] or [name for name in BENCHMARKS if name not in SLOW]:
             for result in BENCHMARKS[name](database):
                 results.append(result)
                 console.print_json(json.dumps(result.as_json()), indent=None)

@@ -24,7 +24,7 @@ from eventsourcing.persistence import EventStore, InfrastructureFactory
 from fastapi import FastAPI
 
 from adapters import schema
-from adapters.agents_yaml import AgentsYaml
+from adapters.agents_edits import EditableAgentsYaml
 from adapters.event_json import PlainJsonMapper
 from commands.bus import CommandBus
 from commands.handlers import handlers
@@ -168,7 +168,7 @@ def _on_the_library(core: Core, database: str) -> Core:
     factory = InfrastructureFactory.construct(environment(database))
     events = EventStore(PlainJsonMapper(), factory.application_recorder())
     bus = CommandBus(
-        handlers(KINDS, AgentsYaml(), [core.settings.base_model]),
+        handlers(KINDS, EditableAgentsYaml(), [core.settings.base_model]),
         lambda given: LibrarySession(events, given),
         NoOutcomes(),
     )

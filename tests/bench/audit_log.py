@@ -79,8 +79,10 @@ FROM audit WHERE type = 'workflow.requested'
 
 _PAIRS = """
 INSERT INTO dpo_annotations (preference_id, state, prompt, chosen, rejected, method, probability, margin, weight,
+    spoken_by, wanted, skipped_by, assigned_to, in_doubt, urgency,
     run_id, ballots, proposed_at, proposed_position, actor, correlation_id, version, position)
-SELECT proposed.aggregate_id, 'waiting', '[]', '[]', '[]', 'bradley-terry/1', 0.7, 1, 0.4, led.aggregate_id, '[]',
+SELECT proposed.aggregate_id, 'waiting', '[]', '[]', '[]', 'bradley-terry/1', 0.7, 1, 0.4,
+    '[]', 1, '[]', '[]', false, 0.3, led.aggregate_id, '[]',
     proposed.recorded_at, proposed.position, proposed.actor, proposed.correlation_id, 1, proposed.position
 FROM audit AS proposed JOIN audit AS led ON led.position = proposed.position - 6
 WHERE proposed.type = 'preference.proposed'

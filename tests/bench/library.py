@@ -11,7 +11,7 @@ from eventsourcing.persistence import JSONTranscoder, Transcoder, Transcoding
 from psycopg.conninfo import conninfo_to_dict
 
 from domain.model_call import Message, ModelCall, Usage
-from domain.workflow import Step, Task
+from domain.steps import Step, Task
 
 
 def environment(url: str) -> dict[str, str]:

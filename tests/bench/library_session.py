@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from adapters.event_store import utc_now
 from domain.errors import NotFound
 from domain.events import Envelope
-from domain.ports import A, Written
+from domain.ports.events import A, Written
 
 
 class LibrarySession:

@@ -16,7 +16,8 @@ from adapters import schema
 from adapters.event_json import PlainJsonMapper
 from adapters.event_store import PostgresEventStore
 from adapters.snapshots import EVENTS_BETWEEN
-from domain.workflow import Step, Task, Workflow, step_id
+from domain.steps import Step, Task, step_id
+from domain.workflow import Workflow
 from tests.bench.library import StepLog, environment
 from tests.bench.results import Result, Timing, measured
 from tests.bench.step_events import CALL, envelope

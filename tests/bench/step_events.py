@@ -16,7 +16,8 @@ from adapters.event_json import PlainJsonMapper
 from adapters.event_store import PostgresEventStore
 from domain.events import Actor, ActorKind, Envelope
 from domain.model_call import Message, ModelCall, Usage
-from domain.workflow import Step, Workflow
+from domain.steps import Step
+from domain.workflow import Workflow
 from tests.bench.library import StepLog, environment
 
 STEPS = 500

@@ -24,7 +24,8 @@ from adapters.bell import Bell
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.event_json import PlainJsonMapper
 from adapters.event_store import PostgresEventStore
-from domain.workflow import Step, Task, Workflow, step_id
+from domain.steps import Step, Task, step_id
+from domain.workflow import Workflow
 from gateway.bootstrap import open_core, open_engine
 from gateway.projectors import run_projectors
 from gateway.running import collect_rarely

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.living_caravan import LivingCaravan, living_caravan
+from tests.otlp_collector import Collector, otlp_collector
 from tests.requirements import needs_chromium
 
 PATIENCE = 30_000
@@ -27,8 +28,16 @@ CHROMIUM_ARGUMENTS = [
 
 
 @pytest.fixture(scope="package")
-def caravan() -> Iterator[LivingCaravan]:
-    with living_caravan() as running:
+def collector() -> Iterator[Collector]:
+    """Where the Caravan sends its traces."""
+    with otlp_collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="package")
+def caravan(collector: Collector) -> Iterator[LivingCaravan]:
+    tracing = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
+    with living_caravan(CARAVAN_CONCURRENT_RUNS="20", **tracing) as running:
         yield running
 
 

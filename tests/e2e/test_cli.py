@@ -91,6 +91,19 @@ def test_what_cannot_be_done_is_said_in_one_sentence(caravan: LivingCaravan, tmp
     assert caravan_says(caravan, "run", check=False).exit_code == 2
 
 
+def test_every_kind_of_job_that_needs_no_file_is_done_by_the_workers(
+    caravan: LivingCaravan, openapi: dict[str, Any]
+) -> None:
+    kinds = [kind for kind in printed(caravan, "jobs", "kinds") if kind["queue"] != "exchange"]
+    for kind in kinds:
+        job = printed(caravan, "jobs", "run", kind["name"])
+        assert (job["state"], job["attempt"]) == ("succeeded", 1), job
+        assert json.loads(caravan_says(caravan, "jobs", "result", job["job_id"]).stdout) == job["result"]
+        shown = printed(caravan, "jobs", "show", job["job_id"])
+        must_fit(openapi, "/v1/jobs/{job_id}", shown)
+    assert {queue["queue"] for queue in printed(caravan, "jobs", "queues")} >= {kind["queue"] for kind in kinds}
+
+
 def printed(caravan: LivingCaravan, *arguments: str) -> Any:
     """What the command prints with --json."""
     return json.loads(caravan_says(caravan, *arguments, "--json").stdout)

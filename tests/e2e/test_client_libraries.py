@@ -10,10 +10,10 @@ import httpx
 import nats
 import psycopg
 import pytest
-from openai import AuthenticationError, OpenAI
+from openai import APIConnectionError, AuthenticationError, OpenAI
 
 from tests.living_caravan import BASE_MODEL, LivingCaravan
-from tests.loop import Loop
+from tests.loop import Loop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -51,7 +51,7 @@ def adapter(loop: Loop, dataset: dict[str, Any]) -> str:
 
 def test_the_openai_sdk_lists_and_calls_base_and_adapter(caravan: LivingCaravan, adapter: str) -> None:
     client = OpenAI(base_url=caravan.model_url, api_key=(caravan.home / "model-key").read_text())
-    assert {BASE_MODEL, adapter} <= {model.id for model in client.models.list()}
+    eventually(lambda: {BASE_MODEL, adapter} <= {model.id for model in client.models.list()})
     for name in (BASE_MODEL, adapter):
         answer = client.chat.completions.create(
             model=name, messages=[{"role": "user", "content": "Hello!"}], max_tokens=4, temperature=0
@@ -111,3 +111,28 @@ async def test_nats_own_client_sees_cloud_events(caravan: LivingCaravan, run: di
     await client.close()
     assert (event["specversion"], event["type"]) == ("1.0", "workflow.requested")
     assert event["data"]["task"]["turns"]
+
+
+def test_what_is_registered_is_served_also_by_a_server_that_was_killed_and_what_is_retired_is_not(
+    caravan: LivingCaravan, api: httpx.Client, loop: Loop, adapter: str
+) -> None:
+    client = OpenAI(base_url=caravan.model_url, api_key=(caravan.home / "model-key").read_text(), max_retries=0)
+
+    def served() -> set[str]:
+        try:
+            return {model.id for model in client.models.list()} - {BASE_MODEL}
+        except APIConnectionError:
+            return set()
+
+    eventually(lambda: adapter in served())
+    caravan.kill("model-server")
+    eventually(lambda: adapter in served())
+    (server,) = eventually(lambda: in_step(api.get("/v1/serving").json()["replicas"]))
+    assert adapter in server["served"]
+
+    loop.post(f"/v1/adapters/{adapter}/retire", {"reason": "the end of the tests"})
+    eventually(lambda: adapter not in served())
+
+
+def in_step(replicas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return replicas if all(one["state"] == "in_step" for one in replicas) else []

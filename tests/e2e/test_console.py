@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from adapters.console_account import SESSIONS
+from adapters.kv import KeyValues
+from adapters.locked_values import Lockers
 from tests.e2e.console import WORKING, Console
+from tests.integration.processes import eventually
 from tests.living_caravan import LivingCaravan
+from ui.views.pair import CHOICES
+from ui.views.sides import Sides
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +30,7 @@ def test_the_whole_loop_can_be_clicked_through(caravan: LivingCaravan, page: Pag
     someone_starts_a_run_and_watches_it(person, caravan)
     someone_filters_the_log(person)
     someone_annotates(person, caravan)
+    someone_looks_at_the_leaderboard(person)
     adapter = someone_trains(person)
     someone_promotes(person, adapter)
     the_next_run_uses_the_adapter(person, adapter)
@@ -89,6 +97,13 @@ def someone_filters_the_log(person: Console) -> None:
     person.picture("log")
 
 
+def someone_looks_at_the_leaderboard(person: Console) -> None:
+    person.open("Leaderboard")
+    expect(person.cells().filter(has_text="teacher").first).to_be_attached()
+    expect(person.page.get_by_role("heading", name="Judges")).to_be_visible()
+    person.picture("leaderboard")
+
+
 def someone_annotates(person: Console, caravan: LivingCaravan) -> None:
     person.open("Runs")
     person.choose_row(1)
@@ -100,13 +115,18 @@ def someone_annotates(person: Console, caravan: LivingCaravan) -> None:
         waiting = len(api.get(f"/v1/preferences?state=waiting&run={run}").json()["items"])
     person.picture("annotate")
     person.press("Annotate (")
-    for verdict, button in (("accepted", "Accept"), ("flipped", "Flip"), ("rejected", "Reject")):
+    for verdict in ("accepted", "flipped", "rejected"):
         person.sees(f"{waiting} waiting")
         person.type("Note", f"{verdict} on sight")
         person.picture(f"annotate-{verdict}")
-        person.press(button)
+        person.press(which_says(verdict, person.place("pair")))
         waiting -= 1
     person.sees(f"{waiting} waiting")
+    pair = person.place("pair")
+    expect(person.button("Edit the texts")).to_be_disabled()
+    person.press(which_says("accepted", pair))
+    person.sees(f"{waiting - 1} waiting")
+    person.page.goto(f"{caravan.console_url}/annotate?pair={pair}&run={run}")
     person.press("Edit the texts")
     expect(person.field("The worse answer")).not_to_have_value("")
     person.type("The better answer", "Air scatters blue light most.")
@@ -114,7 +134,6 @@ def someone_annotates(person: Console, caravan: LivingCaravan) -> None:
     expect(person.field("The better answer")).to_have_value("Air scatters blue light most.")
     person.picture("annotate-edited")
     person.press("Save the edit")
-    person.sees(f"{waiting - 1} waiting")
     expect(person.field("The better answer")).to_have_count(0)
     someone_changes_their_mind(person, run, caravan)
     with caravan.api() as api:
@@ -123,22 +142,29 @@ def someone_annotates(person: Console, caravan: LivingCaravan) -> None:
     assert {pair["annotated_by"] for pair in pairs if pair["verdict"]} == {"e2e"}
 
 
+def which_says(verdict: str, pair: str) -> str:
+    """The button that says so of the pair as it was proposed: by lot, its answers stand one way or the other."""
+    sides = Sides.drawn("e2e", pair)
+    return next(label for choice, (label, *_) in CHOICES.items() if sides.verdict(choice) == verdict)
+
+
 def someone_changes_their_mind(person: Console, run: str, caravan: LivingCaravan) -> None:
-    """About the flipped pair, whose answers stand as they were proposed: what is at the left stays there."""
+    """About the flipped pair, whose answers stand where they stood."""
     with caravan.api() as api:
         pairs = api.get(f"/v1/preferences?run={run}").json()["items"]
     flipped, edited = (next(pair for pair in pairs if pair["verdict"] == verdict) for verdict in ("flipped", "edited"))
-    for pair, right in ((edited, "Proposed as worse"), (flipped, "Better")):
+    for pair, rank in ((edited, "Proposed as worse"), (flipped, "Better")):
         person.page.goto(f"{caravan.console_url}/annotate?pair={pair['preference_id']}&run={run}")
-        person.sees(right)
+        person.sees(rank)
         person.picture(f"annotate-{pair['verdict']}-again")
-    person.type("Note", "the right one, still")
-    person.press("Flip")
-    person.sees_told("Flipped.")
+    person.type("Note", "the same one, still")
+    choice = which_says("flipped", flipped["preference_id"])
+    person.press(choice)
+    person.sees_told(f"{choice}.")
     with caravan.api() as api:
         newest = {"aggregate": flipped["preference_id"], "order": "newest", "limit": 1}
         said = api.get("/v1/events", params=newest).json()["items"][0]["data"]
-    assert (said["verdict"], said["note"]) == ("flipped", "the right one, still")
+    assert (said["verdict"], said["note"]) == ("flipped", "the same one, still")
     assert said["pair"]["chosen"]["messages"] == flipped["chosen"]
 
 
@@ -155,7 +181,7 @@ def someone_trains(person: Console) -> str:
     person.sees_title("Training of team")
     person.reload()
     person.sees_title("Training of team")
-    expect(person.page.get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=WORKING)
+    expect(person.page.get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=3 * WORKING)
     person.sees_state("completed")
     person.picture("training-done")
     opened = person.page.get_by_role("link", name=re.compile("Open team@")).inner_text()
@@ -211,6 +237,12 @@ def someone_edits_the_agents(person: Console, caravan: LivingCaravan) -> None:
     person.picture("agents-revisions")
     with caravan.api() as api:
         assert api.get("/v1/agents").json()["reason"] == "Say it better"
+    person.choose_row(2)
+    person.type("Why restore it", "It was good")
+    person.press(f"Restore revision {revision}")
+    person.sees_told(f"Restored as revision {revision + 2}.")
+    with caravan.api() as api:
+        assert api.get("/v1/agents").json()["text"] == text
 
 
 def test_a_viewer_sees_everything_and_can_change_nothing(caravan: LivingCaravan, page: Page) -> None:
@@ -226,7 +258,7 @@ def test_a_viewer_sees_everything_and_can_change_nothing(caravan: LivingCaravan,
     expect(person.field("agents.yaml")).to_be_disabled()
     page.get_by_test_id("stTooltipHoverTarget").filter(has=page.get_by_role("button", name="Save")).hover()
     expect(page.get_by_role("tooltip")).to_contain_text("This needs the role admin")
-    for name in ("Annotate", "Training", "Adapters", "Log", "Events"):
+    for name in ("Annotate", "Training", "Adapters", "Log", "Events", "Jobs"):
         person.open(name)
         person.sees_it_drawn()
         expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
@@ -245,6 +277,7 @@ def test_two_people_who_edit_the_agents_at_once_lose_nothing(caravan: LivingCara
             headers={"If-Match": f'"{revision}"', "Content-Type": "application/yaml"},
         )
         assert saved.is_success, saved.text
+        api.get("/v1/agents", params={"after": saved.json()["position"]})  # once it is seen, the page tells of it
     mine = f"{text}\n# Mine.\n"
     person.type("agents.yaml", mine)
     person.sees(f"You began from revision {revision}")
@@ -280,3 +313,23 @@ def test_signing_out_ends_the_session_in_every_tab(caravan: LivingCaravan, page:
     expect(page.get_by_label("Your token")).to_be_visible()
     other.reload()
     expect(other.get_by_label("Your token")).to_be_visible()
+
+
+def test_a_console_that_was_killed_still_knows_who_is_signed_in_and_what_they_typed(
+    caravan: LivingCaravan, page: Page
+) -> None:
+    person = Console(page, caravan.console_url)
+    person.sign_in(caravan.token)
+    person.open("Runs")
+    person.type("Task", "Why is snow white?")
+    (id,) = (one["value"] for one in page.context.cookies() if one["name"].startswith("caravan_console_"))
+    with closing(KeyValues(caravan.nats.console_url, SESSIONS)) as values:
+        kept = Lockers(values)
+        eventually(lambda: b"Why is snow white?" in (kept.get(id) or b""))
+    caravan.kill("ui")
+    eventually(caravan.is_up, within=WORKING / 1000)
+    person.reload()
+    person.sees_title("Runs")
+    expect(person.field("Task")).to_have_value("Why is snow white?")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Your token")).to_be_visible()

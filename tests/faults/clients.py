@@ -17,9 +17,9 @@ from commands.workflows import RequestWorkflow, StopWorkflow
 from domain.errors import DomainError
 from domain.events import Envelope
 from domain.model_call import Message
-from domain.ports import ConcurrentWrite, Written
+from domain.ports.events import ConcurrentWrite, Written
 from domain.preference import Completion, Pair, Verdict
-from domain.workflow import Task
+from domain.steps import Task
 from tests.fakes import BASE_MODELS, SOMEBODY, JsonRoster
 from tests.faults.crashes import Crash, Fate, FatedSession
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 from adapters.event_store import PostgresEventStore, PostgresSession
 from commands.workflows import StartWorkflow
 from domain.events import Envelope
-from domain.ports import ConcurrentWrite, Execute, Written
+from domain.ports.events import ConcurrentWrite, Execute, Written
 
 
 class Crash(BaseException):

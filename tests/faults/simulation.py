@@ -46,6 +46,7 @@ def _act(world: World) -> None:
         lambda: world.propose_pairs(dying_at=death): 2,
         lambda: world.publish(): 4,
         lambda: world.follow(death): 10,
+        lambda: world.count(death): 4,
         lambda: world.deliver(subscriber, death): 10,
         lambda: world.poll(subscriber, death): 2,
         lambda: world.rebuild(subscriber, chance.randrange(40)): 1,

@@ -72,6 +72,10 @@ class Delivery(RuleBasedStateMachine):
     def follow(self, dying_at: int | None) -> None:
         self.world.follow(dying_at)
 
+    @rule(dying_at=DEATHS)
+    def count(self, dying_at: int | None) -> None:
+        self.world.count(dying_at)
+
     @rule(subscriber=SUBSCRIBERS)
     def duplicate(self, subscriber: str) -> None:
         self.world.news.duplicate(subscriber)

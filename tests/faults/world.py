@@ -14,23 +14,24 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from adapters.bradley_terry import BradleyTerry
+from adapters.camel_workforce import CamelWorkforce
 from adapters.event_store import PostgresEventStore
 from adapters.policy_checkpoints import PolicyCheckpoints
+from adapters.reliable_bradley_terry import ReliableBradleyTerry
 from commands.bus import CommandBus
-from commands.policies.kinds import KINDS
+from commands.policies.kinds import playable
 from commands.policies.patience import Patience
 from commands.policies.propose_pairs import ProposePairs
-from commands.policies.run_workflow import ENDINGS, RunWorkflow
+from commands.policies.run_workflow import RunWorkflow
 from commands.policies.runner import PolicyRunner
 from commands.roster import ReviseRoster
-from domain.events import Actor, ActorKind, Envelope, Recorded
-from domain.ports import Execute
+from domain.events import Actor, ActorKind, Envelope, Recorded, topic_of
+from domain.ports.events import Execute
 from domain.preference import Preference
-from domain.ranking import Ballot, ranked_pairs
+from domain.ranking import Ballot, ranked_pairs, tally
 from domain.workflow import Workflow
 from gateway.bootstrap import open_engine
-from projections import ALL
+from projections import ALL, DERIVED, derived
 from projections.engine import catch_up
 from projections.follower import Follower
 from projections.lookups import PromotedAdapters, RosterRevisions
@@ -47,6 +48,7 @@ PROJECTORS = {projector.name: projector for projector in ALL}
 BATCHES = (3, 10, 500)
 OUR_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
 WORKER = Actor("worker", ActorKind.AUTOMATION)
+RANKER = ReliableBradleyTerry()
 
 
 class World:
@@ -84,7 +86,7 @@ class World:
         worker = RunWorkflow(
             log=store,
             execute=self._execute(commands),
-            kinds=KINDS,
+            kinds=playable(CamelWorkforce()),
             agents=agents,
             rosters=RosterRevisions(store),
             adapters=PromotedAdapters(self._engine, store),
@@ -101,7 +103,7 @@ class World:
 
     def propose_pairs(self, commands: int | None = None, dying_at: int | None = None) -> None:
         """The policy goes on to the head; or dies after that many commands, or at that statement."""
-        policy = ProposePairs(self.clients.store, self._execute(commands), BradleyTerry(), WORKER).policy
+        policy = ProposePairs(self.clients.store, self._execute(commands), RANKER, WORKER).policy
         runner = PolicyRunner(policy, self.clients.store, self._policies, delays=())
         with suppress(Crash), self._dying(dying_at):
             asyncio.run(_in_silence(runner._catch_up(asyncio.Event())))
@@ -133,6 +135,12 @@ class World:
             return
         self._followers[follower] = self._new_follower()
 
+    def count(self, dying_at: int | None = None) -> None:
+        """Somebody takes further what is made of other read models, or dies at that statement."""
+        with suppress(Crash), self._dying(dying_at):
+            for each in DERIVED:
+                derived.advance(self._engine, each, self.chance.choice(BATCHES))
+
     def rebuild(self, subscriber: str, dying_at: int | None = None) -> None:
         """Somebody rebuilds a read model, or goes on with that; and is interrupted at that statement."""
         with suppress(Crash), self._dying(dying_at):
@@ -153,6 +161,8 @@ class World:
         follower = self._new_follower()
         while follower.advance():
             pass
+        for each in DERIVED:
+            derived.catch_up(self._engine, each)
 
     def violations(self) -> list[str]:
         """What does not hold, though it must once everything has recovered."""
@@ -166,6 +176,7 @@ class World:
             *_pair_violations(events),
             *invariants.standing_violations(self._engine, store.head()),
             *invariants.fold_violations(self._engine, store),
+            *invariants.derived_violations(self._engine),
         ]
 
     # --- parts
@@ -179,10 +190,9 @@ class World:
         return Follower(self._engine, self._log, ALL)
 
     def _unfinished(self) -> Sequence[UUID]:
-        events = [recorded.event for recorded in self.clients.store.read()]
-        over = {event.originator_id for event in events if isinstance(event, ENDINGS)}
-        requested = [event.originator_id for event in events if isinstance(event, Workflow.Requested)]
-        return [run for run in requested if run not in over]
+        store = self.clients.store
+        requested = [recorded.event.originator_id for recorded in store.read(topics=[topic_of(Workflow.Requested)])]
+        return [run for run in requested if not Workflow.after(each.event for each in store.history(run)).finished]
 
     def _steps(self, run: UUID) -> int:
         history = self.clients.store.history(run)
@@ -234,6 +244,4 @@ def _pair_violations(events: Sequence[Recorded]) -> Iterator[str]:
 
 
 def _expected_pairs(ballots: Sequence[Ballot]) -> list[frozenset[UUID]]:
-    return [
-        frozenset({pair.chosen, pair.rejected}) for pair in ranked_pairs(BradleyTerry().strengths(ballots), ballots)
-    ]
+    return [frozenset({pair.chosen, pair.rejected}) for pair in ranked_pairs(RANKER.rank(tally(ballots)), ballots)]

@@ -24,7 +24,7 @@ from commands.bus import CommandBus
 from commands.preferences import AnnotatePreference, ProposePreference
 from domain.errors import DomainError
 from domain.events import Envelope
-from domain.ports import ConcurrentWrite
+from domain.ports.events import ConcurrentWrite
 from domain.preference import Verdict
 from projections.failures import OUTAGES
 from tests.fakes import SOMEBODY
@@ -32,7 +32,8 @@ from tests.faults.clients import HANDLERS, a_pair
 from tests.faults.victims import be_impatient
 
 THREADS = 4
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
+"""So that on a slow machine, where faults take longer, a log that all is compared with does not grow without end."""
 RETRY_SECONDS = 0.1
 VERDICTS = ("accepted", "flipped", "rejected")
 

@@ -23,16 +23,32 @@ class RunningServer:
     url: str
     adapters: Path
 
+    def load(self, name: str, **fields: object) -> httpx.Response:
+        """Have it serve the adapter of that folder."""
+        return self.post("load_lora_adapter", {"lora_name": name, "lora_path": name, **fields})
+
+    def unload(self, name: str) -> httpx.Response:
+        """And no more."""
+        return self.post("unload_lora_adapter", {"lora_name": name})
+
+    def post(self, route: str, body: dict[str, object]) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {API_KEY}"}
+        return httpx.post(f"{self.url}/v1/{route}", json=body, headers=headers, timeout=60)
+
 
 @contextmanager
 def serving(app: FastAPI, adapters: Path) -> Iterator[RunningServer]:
+    """It serves all adapters that are there at its start."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield RunningServer(f"http://127.0.0.1:{port}", adapters)
+    running = RunningServer(f"http://127.0.0.1:{port}", adapters)
+    for config in sorted(adapters.glob("[!.]*/adapter_config.json")):
+        running.load(config.parent.name).raise_for_status()
+    yield running
     server.should_exit = True
     thread.join(timeout=20)
 

@@ -6,8 +6,10 @@ import pytest
 
 from adapters.model_server.adapter_folder import AdapterFolder
 from adapters.model_server.engine import Engine, Limits
+from adapters.model_server.errors import BadRequest
 from adapters.model_server.jobs import ChatJob, Sampling
 from adapters.model_server.model import ServedModel
+from adapters.model_server.served_adapters import ServedAdapters
 from tests.integration.model_servers import BASE_NAME, save_adapter
 
 PROMPT = [1, 4093, 198, 6004, 2]
@@ -19,10 +21,13 @@ def model(tiny_model):
 
 
 @pytest.fixture
-def folder(model, tiny_model, tmp_path):
+def served(model, tiny_model, tmp_path):
+    served = ServedAdapters(AdapterFolder(tmp_path, BASE_NAME, model.layers), BASE_NAME)
     for revision in (1, 2):
-        save_adapter(tiny_model, tmp_path / f"team@{revision}", seed=revision)
-    return AdapterFolder(tmp_path, BASE_NAME, model.layers)
+        name = f"team@{revision}"
+        save_adapter(tiny_model, tmp_path / name, seed=revision)
+        served.load(name, name)
+    return served
 
 
 def job(adapter=None):
@@ -35,8 +40,8 @@ def answer(engine, adapter=None):
     return asked.result.result(timeout=20).text
 
 
-def test_adapters_beyond_the_limit_make_room_and_the_base_stays_as_it_was(model, folder):
-    first, second = folder.adapters()
+def test_adapters_beyond_the_limit_make_room_and_the_base_stays_as_it_was(model, served):
+    first, second = served.adapters()
     engine = Engine(model, still_served=lambda: {first.key, second.key}, limits=Limits(loaded_adapters=1))
     engine.start()
 
@@ -51,17 +56,17 @@ def test_adapters_beyond_the_limit_make_room_and_the_base_stays_as_it_was(model,
     engine.stop()
 
 
-def test_an_adapter_that_is_served_no_more_leaves_the_memory_when_the_engine_is_idle(model, folder, monkeypatch):
+def test_an_adapter_that_is_served_no_more_leaves_the_memory_when_the_engine_is_idle(model, served, monkeypatch):
     monkeypatch.setattr("adapters.model_server.engine.HOUSEKEEPING_SECONDS", 0.05)
-    first, second = folder.adapters()
-    engine = Engine(model, still_served=lambda: {adapter.key for adapter in folder.adapters()})
+    first, second = served.adapters()
+    engine = Engine(model, still_served=lambda: {adapter.key for adapter in served.adapters()})
     engine.start()
     base = answer(engine)
     answer(engine, first)
     answer(engine, second)
 
-    first.folder.rename(first.folder.with_name(".retired"))
-    second.folder.rename(second.folder.with_name(".retired-too"))
+    first.folder.rename(first.folder.with_name(".gone"))
+    served.unload(second.name)
 
     deadline = time.monotonic() + 10
     while model.loaded:
@@ -69,6 +74,19 @@ def test_an_adapter_that_is_served_no_more_leaves_the_memory_when_the_engine_is_
         time.sleep(0.02)
     assert answer(engine) == base
     engine.stop()
+
+
+def test_an_adapter_whose_files_changed_is_hidden_until_it_is_loaded_again_and_then_only_once(served):
+    first, second = served.adapters()
+    config = first.folder / "adapter_config.json"
+    config.write_text(config.read_text() + "\n")
+    assert served.adapters() == [second]
+
+    again = served.load(first.name, first.name, sha256=first.sha256)
+
+    assert (again.sha256, served.adapters()) == (first.sha256, [again, second])
+    with pytest.raises(BadRequest, match="already been loaded"):
+        served.load(first.name, first.name, sha256=first.sha256)
 
 
 def test_an_engine_that_stops_fails_what_is_unfinished_and_takes_nothing_new(model):

@@ -19,14 +19,16 @@ from adapters import aggregate_cache, snapshots
 from adapters.event_store import PostgresEventStore
 from commands.bus import CommandBus
 from commands.handlers import handlers
+from commands.policies.kinds import KINDS
 from commands.workflows import CastBallot, CompleteWorkflow, RecordStep, StartWorkflow, StopWorkflow
 from domain.errors import DomainError, Invalid
-from domain.ports import ConcurrentWrite
+from domain.ports.events import ConcurrentWrite
 from domain.ranking import Ballot, Outcome
+from domain.steps import Step, Task, step_id
 from domain.training import TrainingRun
-from domain.workflow import State, Step, Task, Workflow, step_id
+from domain.workflow import State, Workflow
 from tests.builders import CAST, NOW, a_call, a_progress, a_started_training_run
-from tests.fakes import BASE_MODELS, KINDS, JsonRoster, MemoryEventStore, an_envelope
+from tests.fakes import BASE_MODELS, JsonRoster, MemoryEventStore, an_envelope
 
 BETWEEN = 3
 

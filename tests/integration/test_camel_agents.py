@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.answer_cache import BUCKET, AnswerCache
 from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgent, CamelAgents
 from adapters.event_json import PlainJsonMapper
+from adapters.kv import KeyValues
+from adapters.locked_values import Cache
 from adapters.model_server.server import build
 from adapters.token_counter import ApproximateTokenCounter, ExactTokenCounter, token_counter
 from commands.policies.propose_pairs import ProposePairs
-from domain.model_call import Message
-from domain.ports import ModelUnavailable
+from domain.model_call import Message, Usage
+from domain.model_hosts import ModelHosts
+from domain.ports.agents import ModelUnavailable
 from domain.preference import Preference
 from domain.ranking import Outcome
 from domain.roster import AgentSpec, ModelSpec, Sampling
@@ -56,6 +60,17 @@ def agents(server: RunningServer, tiny_model: Path) -> CamelAgents:
     return CamelAgents(f"{server.url}/v1", API_KEY, tiny_model / "tokenizer.json", secrets={}, patience=2)
 
 
+async def test_a_reply_is_to_just_these_messages_and_nothing_of_it_is_remembered(agents: CamelAgents) -> None:
+    agent = agents.create(SPEC, "team@1", max_tokens=4)
+    messages = (Message("system", "You are somebody else."), Message("user", "Hello."))
+    reply = await agent.reply(messages)
+    assert reply.messages == messages
+    assert reply.adapter == "team@1"
+    assert reply.usage.output_tokens <= 4
+    answer = await agent.answer("Who are you?")
+    assert [message.content for message in answer.messages] == ["You are Anna.", "Who are you?"]
+
+
 async def test_an_answer_is_recorded_with_all_that_is_known_of_the_call(agents: CamelAgents) -> None:
     call = await agents.create(SPEC, "team@1", None).answer("Why?")
     assert call.messages == (Message("system", "You are Anna."), Message("user", "Why?"))
@@ -80,6 +95,12 @@ async def test_base_and_adapter_and_every_seed_answer_differently_and_reproducib
     assert calls[0].model_revision != calls[1].model_revision
 
 
+async def test_a_model_may_have_any_name(agents: CamelAgents) -> None:
+    """CAMEL takes one of the name `stub` for a stand-in of its own."""
+    with pytest.raises(ModelUnavailable, match="stub"):
+        await agents.create(replace(SPEC, model=replace(SPEC.model, name="stub")), None, None).answer("Why?")
+
+
 async def test_the_runs_limit_caps_an_answer(agents: CamelAgents) -> None:
     assert (await agents.create(SPEC, None, 3).answer("Why?")).usage.output_tokens == 3
     assert (await agents.create(SPEC, None, 99).answer("Why?")).usage.output_tokens == 8
@@ -91,12 +112,24 @@ async def test_an_agent_that_was_reminded_goes_on_like_the_one_it_replaces(agent
     expected = await first.answer("And then?")
 
     second = agents.create(SPEC, "team@1", None)
-    second.remember("Why?", earlier.output)
+    second.remember("Why?", earlier)
     actual = await second.answer("And then?")
 
     assert actual.messages == expected.messages
     assert [m.role for m in actual.messages] == ["system", "user", "assistant", "user"]
     assert actual.output == expected.output
+
+
+async def test_a_score_is_given_again_to_who_asks_for_that(server: RunningServer, tiny_model: Path, nats: str) -> None:
+    with closing(KeyValues(nats, BUCKET)) as values:
+        answers = AnswerCache(Cache(values, "s3cret"), lambda platform, adapter: {})
+        agents = CamelAgents(f"{server.url}/v1", API_KEY, None, {}, patience=2, answers=answers)
+        judge = agents.create(replace(SPEC, cache="1h"), None, None)
+        said = [Message("user", "Why?"), Message("assistant", "Because.")]
+        first, second = [await judge.score(said) for _ in range(2)]
+    assert (first.cached, second.cached) == (False, True)
+    assert second.score == first.score
+    assert second.usage == Usage()
 
 
 async def test_a_score_counts_every_turn_under_the_judges_own_system_message_and_adapter(agents: CamelAgents) -> None:
@@ -128,7 +161,19 @@ async def test_a_verdict_is_held_to_its_schema_and_leaves_no_trace_in_memory(age
     assert len((await agent.answer("Hi")).messages) == 2
 
 
-async def test_a_refusal_is_final_and_says_what_was_wrong(agents: CamelAgents) -> None:
+async def test_an_adapter_that_is_loaded_a_moment_later_is_waited_for(server: RunningServer, tiny_model: Path) -> None:
+    agents = CamelAgents(f"{server.url}/v1", API_KEY, tiny_model / "tokenizer.json", secrets={}, patience=60)
+    server.unload("team@1")
+    asking = asyncio.create_task(agents.create(SPEC, "team@1", max_tokens=4).answer("Why?"))
+    await asyncio.sleep(0.2)
+    await asyncio.to_thread(server.load, "team@1")
+    assert (await asking).adapter == "team@1"
+
+
+async def test_an_adapter_that_nobody_loads_is_waited_for_and_then_refused(
+    server: RunningServer, tiny_model: Path
+) -> None:
+    agents = CamelAgents(f"{server.url}/v1", API_KEY, tiny_model / "tokenizer.json", secrets={}, patience=0.1)
     with pytest.raises(ModelUnavailable, match="team@7"):
         await agents.create(SPEC, "team@7", None).answer("Why?")
     with pytest.raises(ModelUnavailable, match="write `ballot: verdict`"):
@@ -147,6 +192,13 @@ async def test_a_key_that_is_not_set_is_named() -> None:
     elsewhere = ModelSpec("openai-compatible-model", "m", "http://127.0.0.1:9/v1", "NO_SUCH_KEY")
     with pytest.raises(ModelUnavailable, match="export NO_SUCH_KEY"):
         CamelAgents("http://x/v1", "key", None, secrets={}).create(replace(SPEC, model=elsewhere), None, None)
+
+
+async def test_an_old_revision_does_not_reach_a_host_that_is_not_listed_any_more() -> None:
+    elsewhere = ModelSpec("openai-compatible-model", "m", "http://127.0.0.1:9/v1")
+    factory = CamelAgents("http://x/v1", "key", None, secrets={}, hosts=ModelHosts("models.example"))
+    with pytest.raises(ModelUnavailable, match="at no host that CARAVAN_MODEL_HOSTS lists"):
+        factory.create(replace(SPEC, model=elsewhere), None, None)
 
 
 @pytest.mark.parametrize("platform", ["openai", "openai-compatible-model"])
@@ -191,6 +243,14 @@ async def test_a_restart_of_the_endpoint_costs_time_and_no_answer(elsewhere: Age
     assert len(endpoint.requests) == 3
     assert call.latency < 1
     assert len((await agent.answer("And?")).messages) == 4
+
+
+async def test_a_redirect_leads_nowhere(elsewhere: AgentOn) -> None:
+    _, trap = elsewhere("Give me your key.")
+    agent, endpoint = elsewhere("", redirects_to=trap.url)
+    with pytest.raises(ModelUnavailable, match="307"):
+        await agent.answer("Why?")
+    assert (len(endpoint.requests), trap.requests) == (1, [])
 
 
 async def test_text_that_postgres_cannot_hold_is_escaped_before_anybody_sees_it(elsewhere: AgentOn) -> None:

@@ -1,6 +1,7 @@
 """An adapter is hostile until proven otherwise: each way of being so is refused, and told."""
 
 import json
+import os
 import pickle
 
 import pytest
@@ -13,6 +14,7 @@ from adapters.model_server.adapter_check import check_adapter
 from adapters.model_server.adapter_folder import AdapterFolder
 from adapters.model_server.errors import AdapterRefused, ModelNotFound
 from adapters.model_server.model import linear_layers
+from adapters.model_server.served_adapters import ServedAdapters
 from tests.integration.model_servers import BASE_NAME, save_adapter
 
 
@@ -67,6 +69,13 @@ def test_an_adapter_as_peft_writes_it_passes(adapter, layers):
         ({"megatron_core": "antigravity"}, "megatron_core"),
         ({"auto_mapping": {"parent_library": "antigravity"}}, "auto_mapping"),
         ({"task_type": "SEQ_CLS"}, "task_type"),
+        ({"trust_remote_code": True}, "trust_remote_code"),
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map"),
+        ({"base_model_name_or_path": "../../another/model"}, "another/model"),
+        ({"exclude_modules": ["v_proj"]}, "exclude_modules"),
+        ({"layers_to_transform": [0]}, "layers_to_transform"),
+        ({"lora_bias": True}, "lora_bias"),
+        ({"r": -1}, "r:"),
     ],
 )
 def test_a_config_that_asks_for_more_than_plain_lora_is_refused(adapter, layers, settings, reason):
@@ -80,6 +89,10 @@ def test_a_config_that_asks_for_more_than_plain_lora_is_refused(adapter, layers,
     ("file", "content"),
     [
         ("adapter_model.bin", pickle.dumps({})),
+        ("adapter_model.pt", pickle.dumps({})),
+        ("adapter_model.safetensors", pickle.dumps({"weights": [1.0]})),
+        ("new_embeddings.safetensors", b""),
+        ("new_embeddings.bin", b""),
         ("modeling_evil.py", b"print('loaded')"),
         ("adapter_config.json", b"not json"),
         ("adapter_config.json", b"[" * 50_000),
@@ -145,15 +158,69 @@ def test_weights_that_are_no_numbers_or_too_many_are_refused(adapter, layers):
         check_adapter(adapter, BASE_NAME, layers)
 
 
+def test_a_header_that_names_a_tensor_twice_or_lies_about_its_place_is_refused(adapter, layers):
+    file = adapter / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header, data = whole[8 : 8 + length], whole[8 + length :]
+    first, second = sorted(json.loads(header).keys() - {"__metadata__"})[:2]
+
+    for lie in (
+        header.replace(second.encode(), first.encode()),
+        header.replace(b'"data_offsets":[0,', b'"data_offsets":[9999999,'),
+        header.rstrip()[:-1],
+    ):
+        file.write_bytes(len(lie).to_bytes(8, "little") + lie + data)
+        with pytest.raises(AdapterRefused, match=r"adapter_model\.safetensors"):
+            check_adapter(adapter, BASE_NAME, layers)
+    file.write_bytes((2**62).to_bytes(8, "little") + header + data)
+    with pytest.raises(AdapterRefused, match=r"adapter_model\.safetensors is not a safetensors file"):
+        check_adapter(adapter, BASE_NAME, layers)
+
+
+def test_weights_that_are_too_many_to_read_are_refused(adapter, layers, monkeypatch):
+    monkeypatch.setattr("adapters.model_server.adapter_check.MAX_WEIGHTS_BYTES", 1_000)
+    with pytest.raises(AdapterRefused, match="larger than 1000 bytes"):
+        check_adapter(adapter, BASE_NAME, layers)
+
+
+def test_whole_numbers_and_infinite_ones_are_refused(adapter, layers):
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    for odd in (torch.ones(4, 64, dtype=torch.int64), torch.full((4, 64), float("inf"))):
+        change_tensors(adapter, lambda tensors, odd=odd: tensors.update({name: odd}))
+        with pytest.raises(AdapterRefused, match="finite floating point"):
+            check_adapter(adapter, BASE_NAME, layers)
+
+
+def test_a_folder_or_a_pipe_in_a_files_place_is_refused(adapter, layers):
+    (adapter / "inner").mkdir()
+    with pytest.raises(AdapterRefused, match="inner is not a plain file"):
+        check_adapter(adapter, BASE_NAME, layers)
+    (adapter / "inner").rmdir()
+
+    os.mkfifo(adapter / "README.txt")
+    with pytest.raises(AdapterRefused, match=r"README\.txt is not a plain file"):
+        check_adapter(adapter, BASE_NAME, layers)
+
+
+def test_an_adapter_that_was_trained_on_other_weights_of_the_base_is_refused(adapter, layers):
+    write_passport(adapter, sha256=sha256_of(adapter / "adapter_model.safetensors"), base_sha256="b" * 64)
+    assert check_adapter(adapter, BASE_NAME, layers, base_sha256="b" * 64)
+
+    with pytest.raises(AdapterRefused, match="other weights of the base model"):
+        check_adapter(adapter, BASE_NAME, layers, base_sha256="c" * 64)
+
+
 def test_a_refused_adapter_is_not_listed_and_asking_for_it_says_why(adapter, layers):
-    folder = AdapterFolder(adapter.parent, BASE_NAME, layers)
-    assert [served.name for served in folder.adapters()] == ["team@1"]
+    served = ServedAdapters(AdapterFolder(adapter.parent, BASE_NAME, layers), BASE_NAME)
+    served.load("team@1", "team@1")
+    assert [one.name for one in served.adapters()] == ["team@1"]
 
     set_config(adapter, r=100_000)
 
-    assert folder.adapters() == []
+    assert served.adapters() == []
     with pytest.raises(AdapterRefused, match=r"'team@1' is refused: adapter_config.json: r:"):
-        folder.find("team@1")
+        served.find("team@1")
 
 
 @pytest.mark.parametrize("name", ["../team@1", "", ".", "team@1/", "/etc", "team@1\0"])

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, LiteralString
+from uuid import UUID
 
 import psycopg
 import pytest
+from eventsourcing.domain import BaseAggregate
 from psycopg.sql import SQL, Identifier, Placeholder
 from sqlalchemy import create_engine, inspect
 
 from adapters.event_store import PostgresEventStore
 from adapters.schema import check, downgrade, upgrade
-from projections import ALL, audit, workflow_runs
+from projections import ALL, audit, interaction_log, rubrics, workflow_runs
 from projections.engine import catch_up
+from projections.projector import Projector
 from tests import story
 
 
@@ -105,11 +108,46 @@ def test_a_read_model_that_went_and_came_back_begins_with_the_first_event(databa
         engine.dispose()
 
 
+def test_what_a_model_asked_for_before_there_were_tools_has_its_reason_in_the_log(database: str):
+    upgrade(database)
+    shown_by(interaction_log.PROJECTOR, database, story.completed_run())
+    downgrade(database, "0013")
+    asked = '[{"name": "a", "result": "", "error": null}, {"name": "b", "result": "", "error": "no"}]'
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE interaction_logs SET tool_calls = %s", [asked])
+    upgrade(database)
+    shown = "SELECT DISTINCT tool_calls->0->>'error', tool_calls->1->>'error' FROM interaction_logs"
+    assert rows(database, shown) == [("no tools were offered", "no")]
+    downgrade(database, "0013")
+    assert rows(database, shown) == [(None, "no")]
+
+
+def test_which_criteria_of_a_rubric_compare_is_told_by_their_levels(database: str):
+    upgrade(database)
+    shown_by(rubrics.PROJECTOR, database, story.rubric())
+    told = "SELECT version, criteria FROM rubrics ORDER BY version"
+    before = rows(database, told)
+    downgrade(database, "0023")
+    assert "compares" not in str(rows(database, told))
+    upgrade(database)
+    assert rows(database, told) == before
+    assert [criterion["compares"] for _, criteria in before for criterion in criteria] == [True, True]
+
+
 def test_a_parked_event_that_is_gone_from_the_store_does_not_stop_the_migrations(database: str):
     upgrade(database, "0005")
     park(database, "workflow_runs")
     upgrade(database)
     assert rows(database, "SELECT projector FROM parked_events") == []
+
+
+def shown_by(projector: Projector, database: str, aggregate: BaseAggregate[UUID]) -> None:
+    """A part of the story, and the rows that it makes."""
+    with store_of(database) as store:
+        store.session(story.ENVELOPE).save(aggregate)
+        engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+        catch_up(engine, store, projector)
+        engine.dispose()
 
 
 def park(database: str, *projectors: str, **more: object) -> None:

@@ -13,16 +13,18 @@ from sqlalchemy import Engine, create_engine
 from adapters.artifacts import DatasetFolder
 from adapters.event_store import PostgresEventStore
 from adapters.policy_checkpoints import PolicyCheckpoints
+from adapters.shared_drafts import SharedDrafter
 from commands.bus import CommandBus
 from commands.datasets import RequestDataset
 from commands.handlers import handlers
 from commands.policies.build_dataset import BuildDataset
+from commands.policies.kinds import KINDS
 from commands.policies.runner import PolicyRunner
 from commands.preferences import ProposePreference
 from domain.events import Actor, ActorKind
 from tests.builders import a_pair
 from tests.eventually import eventually
-from tests.fakes import BASE_MODELS, KINDS, JsonRoster, an_envelope
+from tests.fakes import BASE_MODELS, JsonRoster, an_envelope
 
 
 @pytest.fixture
@@ -71,7 +73,8 @@ async def test_a_requested_dataset_is_built_by_the_next_worker_that_comes(
         bus.execute(ProposePreference(a_pair()), an_envelope())
         dataset = bus.execute(RequestDataset(), an_envelope()).id
         files = DatasetFolder(tmp_path)
-        policy = BuildDataset(store, files, bus.execute, Actor("worker", ActorKind.AUTOMATION)).policy
+        drafter = SharedDrafter(store, database, processes=1)
+        policy = BuildDataset(store, drafter, files, bus.execute, Actor("worker", ActorKind.AUTOMATION)).policy
         runner, stop = PolicyRunner(policy, store, checkpoints, poll_seconds=0.05), asyncio.Event()
         task = asyncio.create_task(runner.run(stop))
         await eventually(lambda: checkpoints.position(policy.name) == store.head() == 3)

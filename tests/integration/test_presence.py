@@ -22,7 +22,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def presence(engine: Engine) -> Presence:
-    return Presence(engine, beat_seconds=0.05, gone_after=timedelta(seconds=0.5))
+    return Presence(engine, 0.05, lost_after=timedelta(seconds=0.3), gone_after=timedelta(seconds=0.6))
 
 
 def outage(engine: Engine) -> None:
@@ -47,6 +47,29 @@ def test_a_worker_that_falls_silent_is_gone(presence: Presence) -> None:
     presence.beat("ada")
     assert presence.alive("ada")
     eventually(lambda: not presence.alive("ada"), within=5)
+
+
+def test_a_worker_that_is_only_slow_has_longer_than_one_whose_connection_is_gone(engine: Engine) -> None:
+    slow = Presence(engine, beat_seconds=60, lost_after=timedelta(seconds=0.3), gone_after=timedelta(seconds=1.5))
+    slow.beat("ben")
+    with slow.announced("ada"):
+        eventually(lambda: slow.living() == {"ada"}, within=5)
+        eventually(lambda: slow.living() == frozenset(), within=5)
+
+
+def test_the_lock_of_a_worker_goes_with_its_connection(presence: Presence, engine: Engine) -> None:
+    locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2")
+
+    def held() -> int:
+        with engine.connect() as connection:
+            return int(connection.scalar(locks) or 0)
+
+    with presence.announced("ada"):
+        eventually(lambda: held() == 1, within=5)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
+        eventually(lambda: held() == 1 and presence.alive("ada"), within=5)
+    eventually(lambda: held() == 0, within=5)
 
 
 def test_a_worker_that_is_killed_by_an_error_signs_off_too(presence: Presence) -> None:

@@ -13,12 +13,13 @@ from uuid_utils.compat import uuid7
 
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.schema import upgrade
-from domain.workflow import Task, Workflow
+from domain.steps import Task
+from domain.workflow import Workflow
 from gateway import projectors
 from gateway.bootstrap import Core, open_core
 from gateway.projectors import follow, seal
 from gateway.settings import Settings
-from projections import ALL, workflow_runs
+from projections import ALL, READ_MODELS, workflow_runs
 from projections.status import status, wait_for
 from tests import story
 
@@ -55,7 +56,7 @@ def tell(core: Core) -> int:
 
 
 async def come_to(engine: Engine, position: int, *names: str) -> bool:
-    wanted = names or tuple(projector.name for projector in ALL)
+    wanted = names or tuple(each.name for each in READ_MODELS)
     return await asyncio.to_thread(wait_for, engine, wanted, position, 20.0)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import nats as nats_client
 import pytest
+from nats.js import JetStreamContext
 from sqlalchemy import create_engine
 
 from adapters import relay
@@ -25,7 +26,8 @@ from adapters.embedded.nats_server import EmbeddedNats
 from adapters.event_store import PostgresEventStore
 from adapters.nats import News, NewsDesk
 from adapters.relay import Relay, published
-from domain.workflow import Task, Workflow
+from domain.steps import Task
+from domain.workflow import Workflow
 from tests import story
 from tests.integration.processes import kill_9
 
@@ -144,7 +146,7 @@ async def test_an_event_is_told_as_a_cloud_event(database: str, server: Embedded
         first, second = await published_events(server.url)
     assert first["specversion"] == "1.0"
     assert (first["type"], first["subject"]) == ("workflow.requested", str(story.id_of("stopped run")))
-    assert (first["position"], first["actor"], first["schemaversion"]) == (1, "ada", 1)
+    assert (first["position"], first["actor"], first["schemaversion"]) == (1, "ada", 3)
     assert first["correlationid"] == str(envelope.correlation_id)
     assert (first["source"], first["project"], first["datasubjects"]) == ("/caravan/atlas", "atlas", "ben,cyd")
     assert second["data"] == {"timestamp": story.at(12).isoformat().replace("+00:00", "Z"), "reason": "changed my mind"}
@@ -265,6 +267,30 @@ async def test_a_stream_that_acknowledges_nothing_is_made_anew(
         await eventually(lambda: told(database) == after)
         assert (await jetstream.stream_info("EVENTS")).created != stuck.created
     await client.close()
+
+
+async def test_a_stream_that_is_too_slow_for_a_whole_batch_is_told_of_it_bit_by_bit(
+    database: str, server: EmbeddedNats, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(relay, "ACK_SECONDS", 0.2)
+    publish, batch = JetStreamContext.publish_async, list[int]()
+
+    async def publish_slowly(
+        stream: JetStreamContext, subject: str, payload: bytes, **options: Any
+    ) -> asyncio.Future[Any]:
+        """Only the first three acknowledgements of a batch come in time."""
+        position = json.loads(payload)["position"]
+        if batch and position <= batch[-1]:
+            batch.clear()
+        batch.append(position)
+        published = await publish(stream, subject, payload, **options)
+        return published if len(batch) <= 3 else asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(JetStreamContext, "publish_async", publish_slowly)
+    head = [request_run(store, f"run {n}") for n in range(10)][-1]
+    async with running(Relay(database, server.url)):
+        await eventually(lambda: told(database) == head)
+        assert [event["position"] for event in await published_events(server.url)] == list(range(1, head + 1))
 
 
 async def test_a_stream_deleted_under_everybody_is_made_again(

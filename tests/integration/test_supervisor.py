@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from adapters.backoff import Backoff
 from adapters.embedded import record
 from adapters.embedded.errors import FolderInUse, PortTaken, ProcessFailed
 from adapters.embedded.keeper import State, Status
+from adapters.embedded.log_archive import LogArchive
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.process import Child, ManagedProcess
@@ -201,14 +203,29 @@ def test_a_second_supervisor_is_refused_and_told_who_the_first_is(folder: Path):
         assert child(folder, "worker").state is State.RUNNING
 
 
-def test_a_log_that_has_grown_too_large_is_set_aside_at_the_next_start(folder: Path):
-    worker = python(folder, "worker", "print('new')", restart=False)
-    worker.log.path.parent.mkdir()
-    worker.log.path.write_bytes(b"old" * 2**22)
-    with supervisor(folder, worker).in_background():
-        pass
-    assert worker.log.path.read_text() == "new\n"
-    assert worker.log.path.with_name("worker.log.1").stat().st_size == 3 * 2**22
+TALK = """
+import os, time
+for n in range(100):
+    print(n, "x" * 90, flush=True)
+    while os.fstat(1).st_size > 2000:
+        time.sleep(0.01)
+"""
+
+
+def test_logs_are_archived_while_their_processes_write_to_them(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("adapters.embedded.supervisor.LOG_SECONDS", 0.02)
+    archive = LogArchive(folder / "logs" / "archive", largest=2000)
+    talker = python(folder, "talker", TALK + SLEEP)
+
+    def said() -> list[str]:
+        archived = sorted(archive.folder.glob("talker.*.log.gz"))
+        texts = [gzip.decompress(file.read_bytes()).decode() for file in archived]
+        return [line.split()[0] for text in (*texts, talker.log.path.read_text()) for line in text.splitlines()]
+
+    with Supervisor([talker], folder / "run", tick=0.02, archive=archive).in_background():
+        eventually(lambda: "99" in said())
+    assert said() == [str(n) for n in range(100)]
+    assert len(list(archive.folder.iterdir())) == 4
 
 
 async def test_postgres_and_nats_killed_9_come_back_with_their_data_under_the_same_urls(folder: Path):

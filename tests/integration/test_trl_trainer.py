@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,20 +14,26 @@ from uuid import UUID
 import pytest
 
 from adapters.artifacts import ADAPTER_WEIGHTS, sha256_of
+from adapters.code_version import code_version
 from adapters.lora_passport import read_passport
-from domain.training import Progress, TrainingFailed
+from domain.training import TrainingFailed
+from domain.training_progress import Progress
 from tests.integration.trainings import (
     CONFIG,
     DATASET,
     Place,
     Trained,
     cancelled_once,
-    ended_by_somebody,
+    ended_by_somebody_and_made_to_stand_still,
+    killed_before_any_checkpoint,
     killed_twice,
     never,
     training_processes,
     without_a_break,
 )
+
+EPOCH = (2, 2, 1)
+"""The batches that five pairs make."""
 
 
 @pytest.fixture
@@ -43,7 +50,13 @@ def trainings(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with ThreadPoolExecutor(max_workers=2) as threads:
         yield {
             way: threads.submit(way, Place(tiny_model, tmp_path_factory.mktemp(way.__name__)))
-            for way in (without_a_break, cancelled_once, killed_twice, ended_by_somebody)
+            for way in (
+                without_a_break,
+                cancelled_once,
+                killed_twice,
+                killed_before_any_checkpoint,
+                ended_by_somebody_and_made_to_stand_still,
+            )
         }
 
 
@@ -53,14 +66,22 @@ def unbroken(trainings: Trainings) -> Trained:
     return trainings[without_a_break].result()
 
 
-def test_every_step_is_reported_and_the_loss_falls(unbroken: Trained) -> None:
+def test_every_step_is_reported_and_the_loss_falls_from_epoch_to_epoch(unbroken: Trained) -> None:
     [heard] = unbroken.heard
-    assert [progress.step for progress in heard] == list(range(1, CONFIG.steps + 1))
+    assert [progress.step for progress in heard] == list(range(1, CONFIG.max_steps + 1))
     first, last = heard[0], heard[-1]
     assert (first.margin, last.seconds_left) == (0, 0)
     assert (unbroken.adapter.loss_before, unbroken.adapter.loss_after) == (first.loss, last.loss)
-    assert last.loss < first.loss
+    losses = [progress.loss * pairs for progress, pairs in zip(heard, EPOCH * 2, strict=True)]
+    assert sum(losses[3:]) < sum(losses[:3])
     assert last.margin > 0
+    assert all(progress.kl is not None and progress.kl >= 0 and progress.truncated == 0 for progress in heard)
+
+
+def test_the_adapter_says_what_it_was_made_with(unbroken: Trained) -> None:
+    made_with = unbroken.adapter.made_with
+    assert (made_with["caravan"], made_with["device"]) == (code_version(), "cpu")
+    assert {"torch", "trl", "peft", "machine"} <= made_with.keys()
 
 
 def test_the_adapter_holds_weights_config_passport_and_card_and_no_pickle(unbroken: Trained) -> None:
@@ -144,14 +165,51 @@ def test_a_training_survives_kill_9_of_its_trainer_and_of_its_own_process(
     survivor = trainings[killed_twice].result()
     [after] = survivor.heard
     assert after[0].step > 1, "it goes on from a checkpoint"
-    assert after[-1].step == CONFIG.steps
+    assert after[-1].step == CONFIG.max_steps
     assert survivor.adapter.sha256 == unbroken.adapter.sha256
 
 
-def test_a_sigterm_that_the_trainer_did_not_send_is_no_cancellation(unbroken: Trained, trainings: Trainings) -> None:
-    gone_on = trainings[ended_by_somebody].result()
-    assert gone_on.heard[0][-1].step == CONFIG.steps
+def test_a_training_that_ended_but_was_not_published_makes_no_step_too_many(tiny_model: Path, tmp_path: Path) -> None:
+    """Its five steps end amid its second epoch of three."""
+    straight, broken = (Place(tiny_model, tmp_path / name) for name in ("straight", "broken"))
+    job, again = (replace(place.job(), config=replace(CONFIG, max_steps=5)) for place in (straight, broken))
+    in_the_way = broken.adapter("team@1").parent
+    in_the_way.write_text("no folder")
+    with pytest.raises(TrainingFailed, match="FileExistsError"):
+        broken.trainer().train(again, lambda _: None, never)
+    in_the_way.unlink()
+    heard: list[Progress] = []
+    adapter = broken.trainer().train(again, heard.append, never)
+    assert [progress.step for progress in heard] == [5]
+    assert adapter.sha256 == straight.trainer().train(job, lambda _: None, never).sha256
+
+
+def test_a_training_that_is_killed_before_any_checkpoint_begins_anew_and_ends_the_same(
+    unbroken: Trained, trainings: Trainings
+) -> None:
+    """Though it finds what its first try made of the pairs."""
+    survivor = trainings[killed_before_any_checkpoint].result()
+    assert [progress.step for progress in survivor.heard[0]] == [1, *range(1, CONFIG.max_steps + 1)]
+    assert survivor.adapter.sha256 == unbroken.adapter.sha256
+
+
+def test_neither_a_sigterm_that_the_trainer_did_not_send_nor_a_standstill_is_the_end(
+    unbroken: Trained, trainings: Trainings
+) -> None:
+    gone_on = trainings[ended_by_somebody_and_made_to_stand_still].result()
+    [heard] = gone_on.heard
+    assert heard[-1].step == CONFIG.max_steps
     assert gone_on.adapter.sha256 == unbroken.adapter.sha256
+
+
+def test_what_stands_still_again_and_again_has_failed_and_its_log_says_where(tiny_model: Path, tmp_path: Path) -> None:
+    """It waits to read from a pipe that nobody writes to."""
+    place = Place(tiny_model, tmp_path, standstill_seconds=1.5)
+    dataset = tmp_path / "pipe"
+    os.mkfifo(dataset)
+    with pytest.raises(TrainingFailed, match="stands still again and again") as failure:
+        place.trainer().train(replace(place.job(), dataset_file=str(dataset)), fail_on_progress, never)
+    assert "in take_pairs" in str(failure.value)
 
 
 def test_a_finished_run_leaves_nothing_to_go_on_with_once_it_is_forgotten(unbroken: Trained) -> None:
@@ -174,7 +232,7 @@ def test_a_training_whose_numbers_are_none_any_more_has_diverged(name: str) -> N
     from transformers.training_args import TrainingArguments
 
     from adapters.dpo.failures import Diverged
-    from adapters.dpo.training import ProgressCallback
+    from adapters.dpo.reporting import ProgressCallback
 
     callback = ProgressCallback(report=lambda **_: None, stopping=never)
     state, control = TrainerState(global_step=3), TrainerControl()
@@ -199,6 +257,14 @@ def test_a_dataset_that_was_changed_is_refused(place: Place) -> None:
     job = replace(place.job(), dataset_sha256="0" * 64)
     with pytest.raises(TrainingFailed, match="but the job names 0000"):
         place.trainer().train(job, fail_on_progress, never)
+
+
+def test_options_that_were_offered_when_it_was_asked_for_and_are_no_longer_are_refused(place: Place) -> None:
+    job = place.job()
+    with pytest.raises(TrainingFailed, match="loss_type must name some of"):
+        place.trainer().train(
+            replace(job, config=replace(CONFIG, loss_type=("aot",), loss_weights=(1.0,))), fail_on_progress, never
+        )
 
 
 def test_a_failure_says_where_the_log_is_and_how_it_ends(place: Place) -> None:

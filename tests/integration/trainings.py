@@ -15,11 +15,14 @@ import pytest
 
 from adapters.artifacts import DatasetFolder, PublishedAdapters
 from adapters.trl_trainer import TrlTrainer
-from domain.training import Progress, TrainedAdapter, TrainingCancelled, TrainingJob
+from domain.training import TrainedAdapter, TrainingCancelled, TrainingJob
 from domain.training_config import TrainingConfig
+from domain.training_progress import Progress
 from tests.integration.processes import eventually, kill_9, lives
 
-CONFIG = TrainingConfig(steps=6, batch_size=2, learning_rate=5e-3, lora_dropout=0.1, max_length=64, max_pairs=5, seed=7)
+CONFIG = TrainingConfig(
+    max_steps=6, per_device_train_batch_size=2, learning_rate=5e-3, lora_dropout=0.1, max_length=64, max_pairs=5, seed=7
+)
 DATASET = UUID(int=1)
 
 
@@ -29,6 +32,7 @@ class Place:
 
     base_model: Path
     root: Path
+    standstill_seconds: float = 30
 
     def trainer(self) -> TrlTrainer:
         return TrlTrainer(
@@ -38,6 +42,7 @@ class Place:
             self.root / "logs",
             device="cpu",
             checkpoint_every=2,
+            standstill_seconds=self.standstill_seconds,
         )
 
     def adapter(self, name: str) -> Path:
@@ -92,17 +97,36 @@ def killed_twice(place: Place) -> Trained:
     return Trained(place, place.trainer().train(place.job(), kill_at_the_first_step, never), [after])
 
 
-def ended_by_somebody(place: Place) -> Trained:
-    """With SIGTERM, at the third step."""
+def killed_before_any_checkpoint(place: Place) -> Trained:
+    """Its process, at the first step."""
     progress: list[Progress] = []
 
-    def end_at_the_third_step(step: Progress) -> None:
+    def kill_at_the_first_step(step: Progress) -> None:
         progress.append(step)
-        if len(progress) == 3:
-            [child] = training_processes(place)
-            psutil.Process(child).terminate()
+        if len(progress) == 1:
+            kill_9(*training_processes(place))
 
-    return Trained(place, place.trainer().train(place.job(), end_at_the_third_step, never), [progress])
+    return Trained(place, place.trainer().train(place.job(), kill_at_the_first_step, never), [progress])
+
+
+def ended_by_somebody_and_made_to_stand_still(place: Place) -> Trained:
+    """With SIGTERM at the third step, and the process after it with SIGSTOP at its first."""
+    progress: list[Progress] = []
+    ended, stopped = list[int](), list[int]()
+
+    def disturb(step: Progress) -> None:
+        progress.append(step)
+        [child, *_] = training_processes(place) or [0]
+        if len(progress) == 3:
+            ended.append(child)
+            psutil.Process(child).terminate()
+        elif ended and not stopped and child not in ended:
+            stopped.append(child)
+            psutil.Process(child).suspend()
+
+    adapter = place.trainer().train(place.job(), disturb, never)
+    assert stopped
+    return Trained(place, adapter, [progress])
 
 
 def some_pairs() -> list[bytes]:

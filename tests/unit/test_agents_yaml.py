@@ -1,15 +1,14 @@
-"""agents.yaml: what is understood, what is refused and with which words, and that an edit leaves the rest alone."""
+"""agents.yaml: what is understood, and what is refused and with which words."""
 
 from __future__ import annotations
 
-import difflib
+import json
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-from adapters.agents_yaml import AgentsYaml, edit
+from adapters.agents_yaml import AgentsYaml
+from adapters.tools.allowed import AllowedTools
 from domain.errors import Invalid
 from domain.roster import AgentSpec, ModelSpec, Sampling
 
@@ -67,11 +66,31 @@ def test_every_field_is_understood() -> None:
     assert critic == AgentSpec("critic", "criticises", "You criticise everything.", model, "team", "verdict")
 
 
+@pytest.mark.parametrize(("written", "seconds"), [("90s", 90), ("30m", 1800), ("12h", 43_200), ("30d", 2_592_000)])
+def test_an_agent_may_say_for_how_long_its_answers_are_given_again(written: str, seconds: float) -> None:
+    (poet,) = AgentsYaml().parse(agent(cache=written))
+    assert poet.cache_seconds == seconds
+    (other,) = AgentsYaml().parse(agent())
+    assert other.cache_seconds is None
+
+
+@pytest.mark.parametrize("wrong", ["0h", "7", "7 d", "d", "-1d", "1w", "[7d]", "1.5h"])
+def test_what_is_no_such_time_is_refused(wrong: str) -> None:
+    (told,) = refusal(agent(cache=wrong))
+    assert "(agents.0.cache)" in told
+    assert "e.g. 12h or 7d" in told
+
+
 def test_the_shipped_roster_is_valid_and_lets_two_judges_rank_every_pair() -> None:
     agents = AgentsYaml().parse(SHIPPED.read_text())
     assert len(agents) >= 4
     assert len({a.system_message for a in agents}) == len({a.model.sampling.seed for a in agents}) == len(agents)
     assert {(a.model.platform, a.adapter, a.ballot) for a in agents} == {("embedded", "team", "likelihood")}
+
+
+def test_what_is_in_production_may_be_named_as_such() -> None:
+    text = SHIPPED.read_text().replace("adapter: team\n", "adapter: team@production\n")
+    assert {agent.adapter for agent in AgentsYaml().parse(text)} == {"team@production"}
 
 
 def test_the_commented_example_of_the_shipped_roster_is_valid_once_uncommented() -> None:
@@ -131,8 +150,9 @@ def test_a_url_is_http_and_holds_no_password(url: str) -> None:
         ({"model": "{platform: openai, name: m, url: 'https://x/v1'}"}, "remove url, or write platform: openai-comp"),
         ({"model": "{platform: anthropic, name: m}", "ballot": "likelihood"}, "write `ballot: verdict`"),
         ({"model": "{platform: anthropic, name: m}", "adapter": "team"}, "remove `adapter`"),
+        ({"adapter": "team@2"}, "adapter"),
         ({"model": "{platform: embedded, name: m, key_env: sk-abc}"}, "the name of an environment variable"),
-        ({"model": "{platform: embedded, name: m, temperature: .nan}"}, "temperature"),
+        ({"model": "{platform: embedded, name: m, temperature: .nan}"}, "plain decimal digits"),
         ({"model": "embedded"}, "write `name: value` lines"),
     ],
 )
@@ -144,7 +164,7 @@ def test_what_does_not_go_together_is_refused(changes: dict[str, str], advice: s
     "variable", ["DATABASE_URL", "CARAVAN_MODEL_KEY", "CARAVAN_X_API_KEY", "_API_KEY", "x_api_key"]
 )
 def test_a_variable_that_is_no_endpoints_key_cannot_be_sent_to_one(variable: str) -> None:
-    model = f"{{platform: openai-compatible-model, name: m, url: 'https://evil/v1', key_env: {variable}}}"
+    model = f"{{platform: openai-compatible-model, name: m, url: 'http://127.0.0.1/v1', key_env: {variable}}}"
     [line] = refusal(agent(model=model))
     assert "(agents.0.model.key_env): write the name of an environment variable that ends in _API_KEY" in line
 
@@ -167,11 +187,11 @@ def test_two_agents_of_one_name_are_refused_where_the_second_one_stands() -> Non
         ("agents: []\nagents: []\n", "line 2, column 1: this is no YAML: found duplicate key"),
         ("[" * 1000, "line 1, column 17: nested more than 16 deep"),
         ("agents:\n\t- x\n", "line 2, column 1: this is no YAML"),
-        ("agents: \x00", "special characters are not allowed"),
-        ("a: 1\n---\nb: 2\n", "line 2, column 1: this is no YAML"),
-        ("x: 2020-99-99\n", "this is no YAML"),
+        ("agents: \x00", "line 1, column 9: a NUL cannot be stored; remove it"),
+        ("a: 1\n---\nb: 2\n", "line 2, column 1: a second document begins here"),
+        ("x: 2020-99-99\n", "line 1, column 4: YAML takes this for a date"),
         ("# " + "x" * 2**18, "larger than 256 KiB"),
-        ("", "(the whole file): Input should be a valid dictionary"),
+        ("", "(the whole file): write `agents:`, and below it an item for each agent"),
         ("agents: []\n", "(agents): List should have at least 1 item"),
     ],
 )
@@ -179,51 +199,24 @@ def test_what_is_not_plain_yaml_is_refused(text: str, complaint: str) -> None:
     assert complaint in "\n".join(refusal(text))
 
 
-@pytest.mark.parametrize("name", ["poet", "critic"])
-@pytest.mark.parametrize("message", ["Short.", "Two\nlines.\n", "a: b # c", "- 'x' \"y\"", "caf\u00e9 \U0001f600"])
-def test_an_edit_changes_one_value_and_leaves_every_other_line(name: str, message: str) -> None:
-    edited = edit(TWO_AGENTS, name, "system_message", message)
-    before, after = AgentsYaml().parse(TWO_AGENTS), AgentsYaml().parse(edited)
-    assert [a.system_message for a in after if a.name == name] == [message]
-    assert [a for a in after if a.name != name] == [a for a in before if a.name != name]
-    removed = [line for line in difflib.ndiff(TWO_AGENTS.splitlines(), edited.splitlines()) if line.startswith("- ")]
-    assert len(removed) <= 3
-    for comment in (
-        "# Our agents",
-        "# the first one",
-        "# a role",
-        "# where it runs",
-        "# flow style",
-        "# behind a folded",
-    ):
-        assert comment in edited
+ON_A_LARGE_MODEL = "{platform: openai-compatible-model, name: m, url: 'http://127.0.0.1:1/v1'}"
 
 
-def test_an_edit_keeps_the_quotes_of_the_old_value() -> None:
-    assert 'system_message: "Sing"' in edit(TWO_AGENTS, "poet", "system_message", "Sing")
+@pytest.mark.parametrize("tools", [["math"], ["math/math_add", "mcp:files"], ["mcp:files/read"], []])
+def test_tools_are_a_toolkit_an_mcp_server_or_one_of_its_tools(tools: list[str]) -> None:
+    format = AgentsYaml(tools=AllowedTools(["files"]))
+    (spec,) = format.parse(agent(model=ON_A_LARGE_MODEL, tools=json.dumps(tools)))
+    assert spec.tools == tuple(tools)
 
 
-def test_an_adapter_can_be_set_changed_and_taken_away() -> None:
-    given_one = edit(TWO_AGENTS, "poet", "adapter", "team")
-    assert [a.adapter for a in AgentsYaml().parse(given_one)] == ["team", "team"]
-    changed = edit(given_one, "critic", "adapter", "other")
-    assert [a.adapter for a in AgentsYaml().parse(changed)] == ["team", "other"]
-    assert [a.adapter for a in AgentsYaml().parse(edit(changed, "poet", "adapter", None))] == [None, "other"]
+def test_an_unknown_tool_is_refused_with_those_that_may_be_written() -> None:
+    (line,) = refusal(agent(model=ON_A_LARGE_MODEL, tools="['mcp:files']"))
+    assert "'mcp:files' is no tool that agents may use; write one of math, or one of its tools alone" in line
+    assert "an operator may list MCP servers in CARAVAN_MCP_SERVERS" in line
+    with pytest.raises(Invalid, match="write one of math, mcp:web, or"):
+        AgentsYaml(tools=AllowedTools(["web"])).parse(agent(model=ON_A_LARGE_MODEL, tools="['mcp:files']"))
 
 
-def test_an_edit_of_nobody_or_to_nonsense_is_refused() -> None:
-    with pytest.raises(Invalid, match="there is no agent 'singer'; there is poet, critic"):
-        edit(TWO_AGENTS, "singer", "adapter", "team")
-    with pytest.raises(Invalid, match=r"agents\.0\.adapter"):
-        edit(TWO_AGENTS, "poet", "adapter", "Not A Word")
-
-
-PRINTABLE = st.characters(blacklist_categories=("Cs", "Cc", "Cn", "Co"), whitelist_characters="\n\r\t")
-
-
-@example(message="0 ")  # a folded text took the comment behind it for its own
-@given(message=st.text(PRINTABLE, min_size=1, max_size=60).filter(str.strip))
-@settings(max_examples=40, deadline=None)
-def test_any_text_that_is_set_reads_back_as_it_was_written(message: str) -> None:
-    edited = edit(TWO_AGENTS, "critic", "system_message", message)
-    assert AgentsYaml().parse(edited)[1].system_message == message
+def test_no_agent_has_tools_that_it_was_not_given() -> None:
+    (spec,) = AgentsYaml().parse(agent(model=ON_A_LARGE_MODEL))
+    assert spec.tools == ()

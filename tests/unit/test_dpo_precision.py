@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from adapters.dpo.devices import with_precision
 from adapters.dpo.job import DpoJob
-from adapters.dpo.training import with_precision
 from domain.training import TrainingJob
 from domain.training_config import TrainingConfig
 from tests.builders import SHA, an_id

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
-from adapters.endpoint_values import count, tame, words
+from adapters.endpoint_values import MOST_TOOL_CALLS, count, tame, words
 from domain.text import is_storable
 
 NASTY = st.one_of(
@@ -55,3 +55,12 @@ def test_a_hostile_response_is_tamed(
 def test_what_is_no_completion_is_told(choices: Any) -> None:
     with pytest.raises((AttributeError, TypeError, LookupError)):
         tame(ChatCompletion.construct(choices=choices, system_fingerprint=None, usage=None))
+
+
+def test_an_answer_that_asks_for_tools_without_end_is_cut() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "a", "arguments": "{}"}}
+    message = {"role": "assistant", "content": "", "tool_calls": [call] * 100_000}
+    choices = [{"index": 0, "finish_reason": "tool_calls", "message": message}]
+    response = ChatCompletion.construct(id="", created=0, model="m", object="chat.completion", choices=choices)
+    tame(response)
+    assert len(response.choices[0].message.tool_calls or []) == MOST_TOOL_CALLS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import re
 import types
 from dataclasses import field, fields, is_dataclass, replace
@@ -19,15 +20,24 @@ from pydantic_core import from_json, to_json
 
 from adapters import event_json
 from adapters.event_json import PlainJsonMapper
-from domain.catalogue import EVENT_TYPES, aggregate_topic
+from domain.catalogue import EVENT_TYPES, aggregate_topic, schema_version
+from domain.job import Json
 from domain.model_call import Usage
 from tests import story
-from tests.builders import NOW, a_started_workflow, a_step, a_workflow
+from tests.builders import NOW, a_preference, a_started_workflow, a_step, a_workflow
 
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+FLOAT = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), FLOAT, TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=5,
+)
 ANY: dict[object, st.SearchStrategy[Any]] = {
-    str: st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
-    float: st.floats(allow_nan=False, allow_infinity=False),
+    str: TEXT,
+    float: FLOAT,
     datetime: st.datetimes(timezones=st.just(UTC)),
+    Json: st.dictionaries(TEXT, JSON, max_size=3),
 }
 
 
@@ -38,6 +48,8 @@ def any_value(kind: Any) -> st.SearchStrategy[Any]:
     match get_origin(kind), get_args(kind):
         case (builtins.tuple, (item, _)):
             return st.lists(any_value(item), max_size=3).map(tuple)
+        case (builtins.dict, (_, value)) if kind not in ANY:
+            return st.dictionaries(TEXT, any_value(value), max_size=3)
         case (types.UnionType, kinds):
             return st.one_of(map(any_value, kinds))
         case _:
@@ -76,7 +88,14 @@ def test_what_could_not_be_read_or_kept_is_refused(changes: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    "output", [r"\u0000 is written like this", "\\\\u0000", "\u241b0000", "caf\u00e9 \U0001f600", '"class_version":2']
+    "output",
+    [
+        r"\u0000 is written like this",
+        "\\\\u0000",
+        "\u241b0000",
+        "caf\u00e9 \U0001f600",
+        f'"class_version":{schema_version(EVENT_TYPES["workflow.step_recorded"])}',
+    ],
 )
 def test_every_other_text_comes_back_as_it_was(output: str) -> None:
     mapper, event = PlainJsonMapper(), a_recorded_step(output=output)
@@ -93,6 +112,23 @@ def test_whatever_an_event_holds_comes_back_as_it_was(topic: str, data: st.DataO
         known["originator_topic"] = aggregate_topic(topic)
     event = data.draw(an_instance(kind, **known))
     assert mapper.to_domain_event(mapper.to_stored_event(event)) == event
+
+
+@pytest.mark.parametrize("end", ['"class_version":{}}}', ',"class_version":{}}}', '\\",\\"class_version\\":{}'])
+def test_a_text_at_the_end_that_reads_like_a_version_says_nothing_of_it(end: str) -> None:
+    (event,) = a_preference().pending_events
+    stored = PlainJsonMapper().to_stored_event(event)
+    data = from_json(stored.state)
+    former = {name: value for name, value in data.items() if name not in {"source", "support", "class_version"}}
+    state = to_json(former | {"more": end.format(schema_version(type(event)))})
+    assert PlainJsonMapper().to_domain_event(replace(stored, state=state)) == event
+
+
+def test_spaces_around_a_version_do_not_matter() -> None:
+    (event,) = a_preference().pending_events
+    stored = PlainJsonMapper().to_stored_event(event)
+    state = json.dumps(from_json(stored.state)).encode()
+    assert PlainJsonMapper().to_domain_event(replace(stored, state=state)) == event
 
 
 def test_what_the_store_knows_of_an_event_outweighs_its_data() -> None:

@@ -46,6 +46,18 @@ def test_a_configuration_of_before_auto_means_bf16_where_it_names_nothing(topic:
     assert getattr(event, "passport", event).config.precision == "bf16"
 
 
+@pytest.mark.parametrize("topic", ["training_run.requested", "lora_adapter.registered"])
+def test_a_configuration_of_before_options_had_their_names_keeps_its_values(topic: str):
+    data = json.loads((FOLDER / f"{topic}.v2.json").read_text())["data"]
+    stored = data.get("passport", data)["config"]
+    stored |= {"steps": 7, "batch_size": 3, "gradient_accumulation": 2, "lora_rank": 5, "loss": ["ipo"]}
+    event: Any = event_from(topic, to_json(data | {"class_version": 2}), UUID(int=1), 2)
+    config = getattr(event, "passport", event).config
+    assert (config.max_steps, config.per_device_train_batch_size, config.gradient_accumulation_steps) == (7, 3, 2)
+    assert (config.r, config.loss_type) == (5, ("ipo",))
+    assert getattr(event, "passport", event).start_from is None
+
+
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
 def test_a_sample_fits_the_schema_beside_it(file: Path):
     Draft202012Validator(read(file.with_suffix(".schema.json"))).validate(read(file)["data"])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from adapters.trl_trainer import scrubbed
+import sys
+
+from adapters.dpo.launching import launcher, scrubbed
 
 
 def test_a_training_process_gets_no_secrets_and_no_hub() -> None:
@@ -9,6 +11,19 @@ def test_a_training_process_gets_no_secrets_and_no_hub() -> None:
     assert not environment.keys() & {"HF_TOKEN", "DATABASE_URL"}
 
 
-def test_a_training_uses_one_gpu_and_the_operator_says_which() -> None:
+def test_a_training_uses_a_gpu_a_process_and_the_operator_says_which() -> None:
     assert scrubbed({})["CUDA_VISIBLE_DEVICES"] == "0"
     assert scrubbed({"CUDA_VISIBLE_DEVICES": "3"})["CUDA_VISIBLE_DEVICES"] == "3"
+    assert scrubbed({}, processes=2)["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_several_processes_are_started_by_accelerate() -> None:
+    assert launcher(1) == [sys.executable]
+    assert launcher(2)[:6] == [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+    ]

@@ -6,9 +6,10 @@ from adapters.event_store import PostgresEventStore
 from adapters.loop_waits import pause
 from commands.bus import CommandBus
 from commands.handlers import handlers
+from commands.policies.kinds import KINDS
 from commands.preferences import ProposePreference
 from tests.builders import a_pair
-from tests.fakes import BASE_MODELS, KINDS, JsonRoster
+from tests.fakes import BASE_MODELS, JsonRoster
 
 PROPOSE = ProposePreference(a_pair())
 

@@ -14,15 +14,16 @@ from eventsourcing.persistence import OperationalError
 
 from adapters.event_store import PostgresEventStore
 from adapters.loop_waits import on_loop
-from commands.preferences import AnnotatePreference, RevisePreference
+from commands.preferences import AnnotatePreference, UnassignPreference
 from commands.roster import ReviseRoster
 from commands.workflows import RequestWorkflow, StopWorkflow
 from domain.errors import AlreadyDone, CommandReused, Invalid, NotFound
 from domain.events import Envelope
-from domain.ports import Written
+from domain.ports.events import Written
 from domain.preference import Verdict
 from domain.roster import ROSTER_ID, AgentRoster
-from domain.workflow import Task, Workflow
+from domain.steps import Task
+from domain.workflow import Workflow
 from tests.fakes import an_envelope
 from tests.integration.event_store.buses import PROPOSE, a_bus, names
 
@@ -40,7 +41,7 @@ def revise_roster(store: PostgresEventStore, *agents: str, revision: int | None 
 async def test_many_at_once_each_have_their_effect_and_find_what_they_share_in_memory(
     store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    revise_roster(store, "ada", "ben")
+    revise_roster(store, "ada", "ben", "cyd")
     await execute(store, REQUEST)
     monkeypatch.setattr(store._aggregates, "_load", lambda *_: pytest.fail("was not found in memory"))
     written = await asyncio.gather(*(execute(store, REQUEST) for _ in range(200)))
@@ -51,7 +52,7 @@ async def test_many_at_once_each_have_their_effect_and_find_what_they_share_in_m
 async def test_a_command_that_is_refused_leaves_in_memory_what_it_did_not_change(
     store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    revise_roster(store, "ada", "ben")
+    revise_roster(store, "ada", "ben", "cyd")
     await execute(store, REQUEST)
     with pytest.raises(Invalid, match="dora"):
         await execute(store, replace(REQUEST, agents=("dora",)))
@@ -65,26 +66,26 @@ async def test_an_outage_of_the_read_of_last_events_leaves_each_command_to_load_
     def away(_: object) -> None:
         raise OperationalError("gone")
 
-    revise_roster(store, "ada", "ben")
+    revise_roster(store, "ada", "ben", "cyd")
     await execute(store, REQUEST)
     monkeypatch.setattr(store._aggregates._lasts, "_read", away)
     assert len(await asyncio.gather(*(execute(store, REQUEST) for _ in range(8)))) == 8
 
 
 async def test_what_another_process_wrote_is_seen_by_the_next_command(store: PostgresEventStore, migrated: str) -> None:
-    revise_roster(store, "ada", "ben")
+    revise_roster(store, "ada", "ben", "cyd")
     first = await execute(store, REQUEST)
     with closing(PostgresEventStore(migrated)) as another:
-        revise_roster(another, "ada", "ben", "cyd", revision=1)
+        revise_roster(another, "ada", "ben", "cyd", "dan", revision=1)
         second = await execute(store, REQUEST)
-        assert [event.event.agents for event in another.history(second.id)] == [("ada", "ben", "cyd")]  # type: ignore[attr-defined]
+        assert [event.event.agents for event in another.history(second.id)] == [("ada", "ben", "cyd", "dan")]  # type: ignore[attr-defined]
         a_bus(another).execute(StopWorkflow(first.id, ""), an_envelope())
     with pytest.raises(AlreadyDone):
         await execute(store, StopWorkflow(first.id, ""))
 
 
 async def test_memory_of_what_is_gone_from_the_store_is_not_believed(store: PostgresEventStore, migrated: str) -> None:
-    revise_roster(store, "ada", "ben")
+    revise_roster(store, "ada", "ben", "cyd")
     await execute(store, REQUEST)
     with psycopg.connect(migrated) as connection:
         for table in ("stored_events", "event_salts"):
@@ -94,7 +95,7 @@ async def test_memory_of_what_is_gone_from_the_store_is_not_believed(store: Post
 
 
 async def test_a_refusal_and_a_conflict_are_raised_as_in_a_thread(store: PostgresEventStore) -> None:
-    revise_roster(store, "ada")
+    revise_roster(store, "ada", "ben", "cyd")
     with pytest.raises(Invalid, match="dora"):
         await execute(store, replace(REQUEST, agents=("dora",)))
     preference = (await execute(store, PROPOSE)).id
@@ -117,14 +118,14 @@ async def test_a_repeat_has_one_effect_and_one_answer(store: PostgresEventStore)
     assert names(store) == ["preference.proposed"]
     with pytest.raises(CommandReused):
         await execute(store, PROPOSE, replace(envelope, fingerprint=b"another body"))
-    nothing_new = RevisePreference(first.id, chosen=PROPOSE.pair.chosen.messages[-1].content)
-    again = an_envelope(uuid4(), b"revise")
+    nothing_new = UnassignPreference(first.id, "ada")
+    again = an_envelope(uuid4(), b"unassign")
     assert await execute(store, nothing_new, again) == await execute(store, nothing_new, again)
     assert names(store) == ["preference.proposed"]
 
 
 async def test_the_loop_goes_on_while_a_command_waits(store: PostgresEventStore, migrated: str) -> None:
-    revise_roster(store, "ada")
+    revise_roster(store, "ada", "ben", "cyd")
     with psycopg.connect(migrated) as another:
         another.execute("LOCK TABLE stored_events IN ACCESS EXCLUSIVE MODE")
         waiting = [asyncio.create_task(execute(store, command)) for command in (REQUEST, PROPOSE)]
@@ -135,7 +136,7 @@ async def test_the_loop_goes_on_while_a_command_waits(store: PostgresEventStore,
 
 
 async def test_what_was_only_read_is_back_in_memory_before_the_save_is_made(store: PostgresEventStore) -> None:
-    revise_roster(store, "ada")
+    revise_roster(store, "ada", "ben", "cyd")
     kept = store._aggregates._cache
     with store.session(an_envelope()) as session:
         session.get(AgentRoster, ROSTER_ID)

@@ -19,7 +19,7 @@ from adapters.event_recorder import POOL
 from adapters.event_rows import Save
 from adapters.event_store import PostgresEventStore
 from commands.preferences import AnnotatePreference
-from domain.ports import ConcurrentWrite
+from domain.ports.events import ConcurrentWrite
 from domain.preference import Verdict
 from tests.builders import a_preference
 from tests.fakes import an_envelope

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from adapters.event_store import PostgresEventStore
-from commands.preferences import AnnotatePreference, RevisePreference
+from commands.preferences import AnnotatePreference, AssignPreference, UnassignPreference
 from domain.errors import CommandReused
-from domain.ports import ConcurrentWrite
+from domain.ports.events import ConcurrentWrite
 from domain.preference import Preference, Verdict
 from tests.builders import NOW, a_preference, a_workflow
 from tests.external_postgres import ExternalPostgres
@@ -35,14 +35,14 @@ def test_a_repeated_command_has_one_effect_and_one_answer(store: PostgresEventSt
 def test_a_command_that_changed_nothing_is_remembered_under_its_clients_key(store: PostgresEventStore) -> None:
     bus, envelope = a_bus(store), an_envelope(uuid4(), b"body")
     preference = bus.execute(PROPOSE, an_envelope()).id
-    revise = RevisePreference(preference, chosen=PROPOSE.pair.chosen.messages[-1].content)
+    unassign = UnassignPreference(preference, "ada")
     with ThreadPoolExecutor(8) as threads:
-        (first,) = set(threads.map(lambda _: bus.execute(revise, envelope), range(16)))
-    bus.execute(RevisePreference(preference, chosen="somebody else's words"), an_envelope())
-    assert bus.execute(revise, envelope) == first
-    assert names(store) == ["preference.proposed", "preference.revised"]
+        (first,) = set(threads.map(lambda _: bus.execute(unassign, envelope), range(16)))
+    bus.execute(AssignPreference(preference, "ada"), an_envelope())
+    assert bus.execute(unassign, envelope) == first
+    assert names(store) == ["preference.proposed", "preference.assigned"]
     with pytest.raises(CommandReused):
-        bus.execute(revise, replace(envelope, fingerprint=b"another body"))
+        bus.execute(unassign, replace(envelope, fingerprint=b"another body"))
 
 
 @pytest.mark.parametrize("decided_first", [True, False])
@@ -64,7 +64,7 @@ def test_of_two_requests_under_one_key_only_the_first_has_an_effect_though_they_
 def test_a_policys_command_that_changed_nothing_leaves_no_trace(store: PostgresEventStore) -> None:
     bus, envelope = a_bus(store), an_envelope(uuid4())
     preference = bus.execute(PROPOSE, an_envelope()).id
-    bus.execute(RevisePreference(preference, chosen=PROPOSE.pair.chosen.messages[-1].content), envelope)
+    bus.execute(UnassignPreference(preference, "ada"), envelope)
     assert envelope.command_id
     assert store.outcome(envelope.command_id) is None
 

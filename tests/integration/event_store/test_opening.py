@@ -103,3 +103,16 @@ def test_a_closed_store_says_so(migrated: str) -> None:
     store.close()
     with pytest.raises(OperationalError, match="closed"):
         store.session(an_envelope()).save(a_preference())
+
+
+def test_a_server_that_is_slow_to_let_us_in_is_asked_again(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    register, refusals = PostgresDatastore.register_type_adapters, iter([OperationalError("no connection in time")])
+
+    def slow(datastore: PostgresDatastore) -> None:
+        if refusal := next(refusals, None):
+            raise refusal
+        register(datastore)
+
+    monkeypatch.setattr(PostgresDatastore, "register_type_adapters", slow)
+    with closing(PostgresEventStore(migrated)) as store:
+        assert store.head() == 0

@@ -45,9 +45,19 @@ def test_the_payload_is_plain_json_for_everyone(store: PostgresEventStore, migra
     with psycopg.connect(migrated, row_factory=dict_row) as connection:
         row = connection.execute("SELECT * FROM event_log").fetchone()
     assert row is not None
-    assert (row["type"], row["actor_kind"], row["schema_version"]) == ("preference.proposed", "human", 1)
+    assert (row["type"], row["actor_kind"], row["schema_version"]) == ("preference.proposed", "human", 3)
     assert row["data"]["pair"]["prompt"] == [{"role": "user", "content": "Which city?"}]
-    assert set(row["data"]) == {"pair", "probability", "margin", "method", "lineage", "timestamp"}
+    assert set(row["data"]) == {
+        "pair",
+        "probability",
+        "margin",
+        "method",
+        "lineage",
+        "source",
+        "support",
+        "timestamp",
+        "class_version",
+    }
 
 
 def test_an_event_is_stored_under_the_id_that_every_reader_derives(store: PostgresEventStore, migrated: str) -> None:

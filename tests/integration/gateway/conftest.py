@@ -15,7 +15,7 @@ from domain.events import ActorKind
 from gateway.app import create_app
 from gateway.bootstrap import Core, open_core
 from gateway.settings import Settings
-from projections import ALL
+from projections import ALL, DERIVED, derived
 from projections.engine import catch_up
 from tests import story
 from tests.conftest import new_database
@@ -47,6 +47,8 @@ class Gateway:
         """What the projectors would do."""
         for projector in ALL:
             catch_up(self.core.engine, self.core.store, projector)
+        for each in DERIVED:
+            derived.catch_up(self.core.engine, each)
 
     def tell(self, *aggregates: object) -> None:
         """Lets a part of the story happen."""
@@ -56,17 +58,18 @@ class Gateway:
 
 
 @contextmanager
-def opened(database_url: str, folder: Path) -> Iterator[Gateway]:
-    """A gateway on that database, with its files in that folder. NATS and the model server are away."""
+def opened(database_url: str, folder: Path, nats_url: str = "nats://127.0.0.1:1", **given: object) -> Iterator[Gateway]:
+    """A gateway on that database, with its files in that folder, and these settings. The model server is away, and NATS
+    but for a URL."""
     home = folder / "home"
     home.mkdir()
     settings = Settings(
         database_url=database_url,
-        nats_url="nats://127.0.0.1:1",
+        nats_url=nats_url,
         model_url="http://127.0.0.1:1/v1",
         home=home,
         artifacts=folder / "artifacts",
-        max_body_bytes=65_536,
+        **{"max_body_bytes": 65_536} | given,
     )
     with open_core(settings) as core:
         yield Gateway(core)

@@ -6,18 +6,21 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-import uvicorn
 from starlette.types import ASGIApp
+
+from gateway.serving import StreamSocket, server_of
+from gateway.settings import Settings
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
-    """The `host:port` where the app answers."""
+def served(app: ASGIApp, ws: Any = StreamSocket) -> Iterator[str]:
+    """The `host:port` where the app answers; `ws` is what uvicorn shall speak WebSocket with."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, server_header=False, timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
+        server = server_of(app, Settings())
+        server.config.timeout_graceful_shutdown, server.config.ws = 1, ws
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:

@@ -122,8 +122,8 @@ async def test_a_pair_goes_back_to_the_request_and_the_run_leads_on_to_its_pairs
     ]
     assert causes["began_with"]["actor"] == "ada"
     assert causes["began_with"]["correlation_id"] == str(story.ENVELOPE.correlation_id)
-    first = await answer(library, f"events/{COMPLETED}/effects", limit=7)
-    rest = await answer(library, f"events/{COMPLETED}/effects", limit=7, cursor=first["next"])
+    first = await answer(library, f"events/{COMPLETED}/effects", limit=12)
+    rest = await answer(library, f"events/{COMPLETED}/effects", limit=12, cursor=first["next"])
     found = [step["event"]["type"] for step in first["items"] + rest["items"]]
     assert found == [event["type"] for event in await events(library, type="preference")]
     assert (rest["next"], rest["cut"]) == (None, False)

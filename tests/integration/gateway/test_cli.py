@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -11,17 +12,26 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typer.testing import CliRunner
 
+from commands.batches import RequestBatch, StopBatch
+from commands.roster import ReviseRoster
+from commands.workflows import StopWorkflow
 from domain.access import Role
+from domain.batch import Batch
+from domain.events import ActorKind
 from gateway.cli import app, client
 from gateway.cli.client import Api
 from gateway.cli.follow import events
+from gateway.cli.progress import progress_bar
+from gateway.cli.runs import start_batch, wait_for_batch
 from tests import story
+from tests.fakes import an_envelope
 from tests.integration.gateway.conftest import AGENTS, Gateway
 from tests.integration.gateway.serving import served
 
@@ -49,6 +59,16 @@ def reached(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, request: str, *tr
         monkeypatch.setenv("CARAVAN_PORT", address.partition(":")[2])
         monkeypatch.setenv("CARAVAN_TOKEN", token)
         yield Api(f"http://{address}", token)
+
+
+def heard_of_later(gateway: Gateway) -> Trouble:
+    """The request is answered before the read models know what it did."""
+
+    async def trouble(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+        threading.Timer(1, gateway.catch_up).start()
+
+    return trouble
 
 
 async def unavailable(_app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,12 +100,43 @@ def printed(*words: str) -> Any:
 def test_a_run_that_is_not_waited_for_is_listed_though_the_read_model_hears_of_it_later(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gateway.tell(story.roster())
-    with reached(gateway, monkeypatch, "") as api:
-        threading.Timer(1, gateway.catch_up).start()
+    gateway.core.bus.execute(ReviseRoster(AGENTS), an_envelope())
+    with reached(gateway, monkeypatch, "POST /v1/workflows/batch", heard_of_later(gateway)) as api:
         (run,) = printed("run", "Why is the sky blue?", "--no-wait")
         assert (run["state"], run["task"]) == ("requested", "Why is the sky blue?")
         assert list(api.pages("/v1/workflows")) == [run]
+
+
+def test_a_batch_is_waited_for_though_the_read_model_hears_of_it_later(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = gateway.core.bus.execute
+    execute(ReviseRoster(AGENTS), an_envelope())
+    with reached(gateway, monkeypatch, "") as api, progress_bar() as bar:
+        batch, position = start_batch(api, [{"turns": ["Why?"]}], kind="mutual_ranking", agents=[], max_tokens=None)
+        asked = [recorded.event for recorded in gateway.core.store.history(UUID(batch))]
+        (run,) = (event.run for event in asked if isinstance(event, Batch.RunRequested))
+        execute(StopWorkflow(run, "enough"), an_envelope())
+        execute(StopBatch(UUID(batch), "enough"), an_envelope())
+        threading.Timer(1, gateway.catch_up).start()
+        (ended,) = wait_for_batch(api, batch, 1, bar, after=position)
+    assert (ended["run_id"], ended["state"]) == (str(run), "stopped")
+
+
+def test_a_batch_is_listed_paused_resumed_and_stopped(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway.tell()
+    gateway.core.bus.execute(ReviseRoster(AGENTS, expected_revision=2), an_envelope())
+    batch = str(story.id_of("batch"))
+    with reached(gateway, monkeypatch, ""):
+        (listed,) = printed("batches", "list", "--state", "stopped")
+        assert (listed["batch_id"], listed["name"]) == (batch, "second")
+        refused = CliRunner().invoke(app, ["batches", "pause", batch])
+        assert (refused.exit_code, "stopped" in refused.output) == (1, True)
+        written = gateway.core.bus.execute(RequestBatch("b", "mutual_ranking", (story.TASK,) * 2), an_envelope())
+        for verb in ("pause", "resume", "stop"):
+            assert printed("batches", verb, str(written.id))["id"] == str(written.id)
+        gateway.catch_up()
+        assert printed("batches", "show", str(written.id))["state"] == "stopped"
 
 
 def test_agents_are_applied_once_though_the_answer_was_lost(
@@ -99,6 +150,39 @@ def test_agents_are_applied_once_though_the_answer_was_lost(
         assert (result.exit_code, result.output) == (0, "revision 3\n")
         gateway.catch_up()
         assert [one["revision"] for one in printed("agents", "revisions")] == [3, 2, 1]
+
+
+def test_one_setting_of_an_agent_is_changed_compared_and_restored(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*arguments: str, typed: str | None = None) -> str:
+        result = CliRunner().invoke(app, ["agents", *arguments], input=typed)
+        assert result.exit_code == 0, result.output
+        gateway.catch_up()
+        return result.output
+
+    gateway.core.bus.execute(ReviseRoster(AGENTS.replace("\n", "\r\n")), story.envelope(story.preference("waiting")))
+    gateway.catch_up()
+    why = ("--reason", "shorter")
+    with reached(gateway, monkeypatch, "none"):
+        assert said("set", "editor", "system_message", "-", *why, typed="Be brief.\n") == "revision 2\n"
+        assert "\n+      Be brief.\n" in said("diff")
+        assert said("set", "editor", "model.temperature", "0.5", *why) == "revision 3\n"
+        assert said("set", "editor", "adapter", *why) == "revision 4\n"
+        assert said("delete", "planner", *why) == "revision 5\n"
+        assert said("restore", "1", *why) == "revision 6\n"
+        assert said("diff", "6", "--against", "1") == ""
+        monkeypatch.setenv("EDITOR", "sed -i s/physicist/chemist/")
+        assert said("edit", *why) == "revision 7\n"
+        monkeypatch.setenv("EDITOR", "sed -i s/name:.chemist/colour:.red/")
+        refused = CliRunner().invoke(app, ["agents", "edit", *why])
+        assert refused.exit_code == 1
+        kept = re.search(r"caravan agents apply (\S+agents-\S+\.yaml)", refused.output.replace("\n", " "))
+        assert kept
+        assert "colour:.red" in Path(kept[1]).read_text()
+        Path(kept[1]).unlink()
+        wrong = CliRunner().invoke(app, ["agents", "set", "editor", "model.seed", "many", *why])
+        assert (wrong.exit_code, "wants a number" in wrong.output) == (1, True)
 
 
 def test_events_are_followed_through_a_restart_of_the_database(
@@ -134,14 +218,36 @@ def test_the_log_is_followed_as_json_lines_of_what_was_asked_for(
 
 def test_preferences_are_listed_by_where_they_stand(told: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     with reached(told, monkeypatch, ""):
-        states = ("waiting", "settled", "rejected", "withdrawn")
+        states = ("waiting", "disputed", "settled", "rejected", "withdrawn")
         listed = {state: printed("preferences", "--state", state) for state in states}
         assert {pair["state"] for state in states for pair in listed[state]} <= set(states)
         assert len(printed("preferences", "--state", "all")) == sum(map(len, listed.values()))
-        (waiting,) = printed("preferences")
+        assert len(printed("preferences", "--state", "all", "--limit", "2")) == 2
+        taken_back, waiting = printed("preferences")
         printed("withdraw", waiting["preference_id"], "--reason", "both are wrong")
         told.catch_up()
-        assert printed("preferences") == []
+        assert [pair["preference_id"] for pair in printed("preferences")] == [taken_back["preference_id"]]
+
+
+def test_the_queue_is_worked_through(told: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contested pair comes first; it is noted, assigned, settled, taken back and left to others."""
+    told.core.tokens.create("dan", Role.ANNOTATOR, ActorKind.HUMAN, by="test")
+    first = str(story.id_of("disputed"))
+    with reached(told, monkeypatch, f"POST /v1/preferences/{first}/annotations", heard_of_later(told)):
+        assert printed("annotations", "next")["preference_id"] == first
+        assert printed("annotations", "queue")["items"][0]["preference_id"] == first
+        printed("annotations", "note", first, "it is close")
+        printed("annotations", "assign", first, "dan")
+        printed("annotations", "unassign", first, "dan")
+        stands = printed("annotate", first, "flipped", "--rate", "truth=1")
+        assert (stands["state"], stands["judged"], stands["wanted"]) == ("settled", 3, 2)
+        assert first not in [each["preference_id"] for each in printed("annotations", "queue")["items"]]
+        assert printed("annotations", "agreement")["overall"]["annotators"] == 3
+        printed("annotations", "undo", first, "--reason", "the wrong key")
+        printed("annotations", "skip", first)
+        told.catch_up()
+        assert printed("annotations", "next")["preference_id"] != first
+        assert printed("annotations", "rubric")["annotators"] == 2
 
 
 def test_trainings_and_adapters_are_looked_at_one_by_one(told: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +263,7 @@ def test_trainings_and_adapters_are_looked_at_one_by_one(told: Gateway, monkeypa
         over = CliRunner().invoke(app, ["trainings", "cancel", done["run_id"]])
         assert (over.exit_code, "completed already" in over.output) == (1, True)
         adapter = printed("adapters", "list")[0]
-        assert printed("adapters", "show", adapter["name"]) == adapter
+        assert printed("adapters", "show", adapter["name"])["adapter"] == adapter
 
 
 def test_an_auditor_asks_for_events_their_causes_and_the_changes_of_a_prompt(
@@ -179,3 +285,24 @@ def test_an_auditor_asks_for_events_their_causes_and_the_changes_of_a_prompt(
         assert (change["revision"], change["reason"]) == (2, "bob joins")
         assert "+You are a critic." in CliRunner().invoke(app, ["agents", "history", "bob"]).output
         assert CliRunner().invoke(app, ["events", "--agent", "bob"]).output.count("workflow.step_recorded") == 1
+
+
+def test_an_operator_finds_the_dead_letters_and_replays_them_with_one_command(
+    told: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reached(told, monkeypatch, ""):
+        (dead,) = printed("jobs", "list", "--state", "dead")
+        assert dead["reason"] == "all 1 attempts failed: no database"
+        assert "attempt_failed" in CliRunner().invoke(app, ["jobs", "show", dead["job_id"]]).output
+        assert printed("jobs", "queues")[0]["dead"] == 1
+        assert {each["name"] for each in printed("jobs", "schedules")} >= {"clean-up", "audit-check"}
+
+        (replayed,) = printed("jobs", "replay", "--all", "orphans")
+        assert replayed["id"] == dead["job_id"]
+        told.catch_up()
+        assert printed("jobs", "list", "--state", "dead") == []
+        assert printed("jobs", "show", dead["job_id"])["state"] == "waiting"
+
+        refused = CliRunner().invoke(app, ["jobs", "run", "launder"])
+        assert (refused.exit_code, "there is audit-check, clean-up" in refused.output) == (1, True)
+        assert CliRunner().invoke(app, ["jobs", "replay"]).exit_code == 2

@@ -64,4 +64,4 @@ def test_a_database_without_our_tables_is_told_in_a_sentence(
     assert code == 1
     assert "`caravan migrate` makes them" in output
     _, output = said("doctor")
-    assert "answers, and lacks our tables still: `caravan up` makes them" in output
+    assert "answers, and lacks our tables still: `caravan up` makes them" in " ".join(output.split())

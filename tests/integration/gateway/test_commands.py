@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,11 +14,14 @@ from starlette.types import Message
 from adapters.loop_waits import is_on_loop
 from commands.preferences import ProposePreference
 from commands.roster import ReviseRoster
+from commands.workflows import EndAtLimit, StartWorkflow
 from domain.access import Role
-from domain.ports import Written
+from domain.limits import Limit
+from domain.ports.events import Written
 from gateway import requests
 from tests import story
 from tests.builders import an_id
+from tests.fakes import an_envelope
 from tests.integration.gateway.conftest import AGENTS, PAIR, Gateway, put_agents
 
 TASK = {"turns": ["Why is the sky blue?", "And at night?"], "ref": "sky-1"}
@@ -48,6 +52,91 @@ async def test_a_run_is_requested_followed_and_stopped(gateway: Gateway) -> None
         assert (again.status_code, again.json()["type"]) == (409, "urn:caravan:problem:already-done")
 
 
+async def test_a_run_is_limited_paused_resumed_and_retried(gateway: Gateway) -> None:
+    async with gateway.client(Role.OPERATOR) as operator, gateway.client() as admin:
+        await put_agents(admin)
+        limits = {"tokens": 500, "steps": 1, "seconds": 60, "step_seconds": 2.5}
+        asked = await operator.post("/v1/workflows", json={"task": TASK, "limits": limits})
+        here, id = asked.headers["location"], UUID(asked.json()["id"])
+
+        async def run() -> dict[str, Any]:
+            gateway.catch_up()
+            found: dict[str, Any] = (await operator.get(here)).json()
+            return found
+
+        assert (await run())["limits"] == limits
+        assert (await operator.post(f"{here}/pause", json={"reason": "a deployment"})).status_code == 200
+        assert {"state": "paused", "reason": "a deployment"}.items() <= (await run()).items()
+        assert (await operator.post(f"{here}/pause")).json()["detail"] == "the run is paused"
+        assert (await operator.get("/v1/workflows", params={"state": "paused"})).json()["items"][0]["run_id"] == str(id)
+        assert (await operator.post(f"{here}/resume", headers={"If-Match": '"2"'})).status_code == 200
+        assert (await operator.post(f"{here}/resume")).status_code == 409
+        assert (await operator.post(f"{here}/retry")).status_code == 409
+
+        for command in (StartWorkflow(id, "worker-1", ()), EndAtLimit(id, 1, Limit.STEP_SECONDS)):
+            gateway.core.bus.execute(command, an_envelope())
+        assert (await run())["reason"] == "a step took longer than its limit of 2.5 s"
+        again = await operator.post(f"{here}/retry", json={"limits": {"steps": 9}, "reason": "more"})
+        assert again.status_code == 200
+        assert {"state": "requested", "finished_at": None, "reason": None}.items() <= (await run()).items()
+        assert (await run())["limits"] == dict.fromkeys(limits) | {"steps": 9}
+
+
+@pytest.mark.parametrize(
+    "limits", [{"steps": 0}, {"seconds": -1}, {"tokens": 1.5}, {"step_seconds": 1e300}, {"cost": 1}]
+)
+async def test_limits_that_make_no_sense_are_refused(gateway: Gateway, limits: dict[str, float]) -> None:
+    async with gateway.client() as client:
+        await put_agents(client)
+        answer = await client.post("/v1/workflows", json={"task": TASK, "limits": limits})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == f"/limits/{next(iter(limits))}"
+
+
+async def test_a_run_is_forked_and_compared_with_what_it_was_forked_from(gateway: Gateway) -> None:
+    gateway.tell()
+    shared = [str(step) for step in story.STEPS.values()]
+    async with gateway.client(Role.OPERATOR) as operator:
+        body = {"step": shared[-1], "changes": [{"agent": "ada", "system_message": "Be kind.", "adapter": None}]}
+        asked = await operator.post(f"/v1/workflows/{story.RUN}/fork", json=body)
+        assert asked.status_code == 202, asked.text
+        gateway.catch_up()
+        fork = (await operator.get(asked.headers["location"])).json()
+        assert (fork["forked_from"], fork["forked_at"], fork["shared"]) == (str(story.RUN), shared[-1], shared)
+        forks = (await operator.get("/v1/workflows", params={"forked_from": str(story.RUN)})).json()["items"]
+        assert [run["run_id"] for run in forks] == [fork["run_id"], str(story.id_of("forked run"))]
+
+        steps = (await operator.get(f"/v1/workflows/{story.id_of('forked run')}/steps")).json()["items"]
+        assert [step["run_id"] for step in steps] == [str(story.RUN)] * 2 + [str(story.id_of("forked run"))]
+        compared = (await operator.get(f"/v1/workflows/{story.id_of('forked run')}/diff")).json()
+        assert (compared["against"], compared["shared"]) == (str(story.RUN), 2)
+        (item,) = compared["items"]
+        assert (item["phase"], item["mine"]["score"], item["theirs"]["score"]) == ("score", -1.25, -1.5)
+
+        whole = (await operator.get(f"/v1/workflows/{story.RUN}/diff", params={"against": fork["run_id"]})).json()
+        assert (whole["shared"], [item["theirs"] for item in whole["items"]]) == (2, [None])
+        alone = await operator.get(f"/v1/workflows/{story.RUN}/diff")
+        assert (alone.status_code, "no fork" in alone.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"agent": "eve"}, "not in the run: eve; there is ada, bob"),
+        ({"agent": "ada", "adapter": "team@77"}, "there is no adapter team@77"),
+        ({"agent": "ada", "model": {"platform": "embedded", "name": "x", "url": "http://127.0.0.1/v1"}}, "embedded"),
+        ({"agent": "ada", "system_message": "  "}, "must not be blank"),
+        ({"agent": "ada", "tools": ["shell"]}, "not known"),
+    ],
+)
+async def test_a_fork_that_cannot_be_made_says_why(gateway: Gateway, change: dict[str, object], said: str) -> None:
+    gateway.tell()
+    async with gateway.client(Role.OPERATOR) as operator:
+        answer = await operator.post(f"/v1/workflows/{story.RUN}/fork", json={"step": None, "changes": [change]})
+    assert answer.status_code == 422
+    assert said in answer.text
+
+
 @pytest.mark.parametrize("batch", ["a&b", "Größe 日本", "two\nlines", "50%"])
 async def test_a_batch_of_any_name_is_found_at_its_location(gateway: Gateway, batch: str) -> None:
     async with gateway.client() as client:
@@ -55,8 +144,11 @@ async def test_a_batch_of_any_name_is_found_at_its_location(gateway: Gateway, ba
         answer = await client.post("/v1/workflows/batch", json={"tasks": [TASK, TASK], "batch": batch})
         assert (answer.status_code, answer.json()["batch"]) == (202, batch)
         gateway.catch_up()
-        runs = (await client.get(answer.headers["location"])).json()["items"]
-        assert [run["batch"] for run in runs] == [batch, batch]
+        found = (await client.get(answer.headers["location"])).json()
+        assert (found["name"], found["tasks"], found["waiting"]) == (batch, 2, 2)
+        for wanted in (batch, found["batch_id"]):
+            runs = (await client.get("/v1/workflows", params={"batch": wanted})).json()["items"]
+            assert [run["batch"] for run in runs] == [batch, batch]
 
 
 async def test_a_batch_with_one_bad_task_starts_nothing(gateway: Gateway) -> None:
@@ -172,18 +264,16 @@ async def test_a_read_model_that_does_not_come_is_told_as_503(
 
 async def test_a_training_is_requested_watched_and_cancelled(gateway: Gateway) -> None:
     gateway.tell(story.dataset())
-    body = {"dataset_id": str(story.id_of("dataset")), "alias": "team", "config": {"steps": 3, "beta": 0.2}}
+    body = {"dataset_id": str(story.id_of("dataset")), "alias": "team", "config": {"max_steps": 3, "beta": 0.2}}
     async with gateway.client(Role.OPERATOR) as operator:
         asked = await operator.post("/v1/training-runs", json=body)
         assert asked.status_code == 202, asked.text
         path = asked.headers["location"]
         gateway.catch_up()
         run = (await operator.get(path)).json()
-        assert (run["base_model"], run["config"]["steps"], run["config"]["batch_size"]) == (
-            "smollm2-135m-instruct",
-            3,
-            4,
-        )
+        config = run["config"]
+        assert (run["base_model"], run["start_from"]) == ("smollm2-135m-instruct", None)
+        assert (config["max_steps"], config["per_device_train_batch_size"]) == (3, 4)
         assert (await operator.get(f"{path}/log")).text == ""
         log = gateway.core.training_log(UUID(run["run_id"]))
         log.parent.mkdir(parents=True)
@@ -191,8 +281,12 @@ async def test_a_training_is_requested_watched_and_cancelled(gateway: Gateway) -
         assert (await operator.get(f"{path}/log", params={"tail": 7})).text == "step 2\n"
         assert (await operator.post(f"{path}/cancel", json={"reason": "too slow"})).status_code == 200
         assert (await operator.post(f"{path}/cancel")).status_code == 409
-        for config in ({"steps": 0}, {"steps": 10**30}, {"no_such_setting": 1}, {"learning_rate": "fast"}):
+        for config in ({"max_steps": 0}, {"max_steps": 10**30}, {"no_such_setting": 1}, {"learning_rate": "fast"}):
             assert (await operator.post("/v1/training-runs", json=body | {"config": config})).status_code == 422, config
+        old = await operator.post("/v1/training-runs", json=body | {"config": {"steps": 3, "lora_rank": 4}})
+        assert (old.status_code, "lora_rank is r, steps is max_steps" in old.text) == (422, True)
+        nowhere = await operator.post("/v1/training-runs", json=body | {"start_from": "team@9"})
+        assert (nowhere.status_code, "team@9" in nowhere.text) == (404, True)
         refused = await operator.post("/v1/training-runs", json=body | {"base_model": "gpt-2"})
         assert (refused.status_code, "there is smollm2-135m-instruct" in refused.text) == (422, True)
 
@@ -203,10 +297,13 @@ async def test_an_adapter_is_promoted_and_retired(gateway: Gateway) -> None:
         (adapter,) = (await operator.get("/v1/adapters")).json()["items"]
         path = f"/v1/adapters/{adapter['name']}"
         tag = (await operator.get(path)).headers["etag"]
-        assert (await operator.post(f"{path}/promote", headers={"If-Match": tag})).status_code == 200
-        assert (await operator.post(f"{path}/promote", headers={"If-Match": tag})).status_code == 412
+        why = {"reason": "better"}
+        for silent in ({}, {"reason": ""}, {"reason": "  "}):
+            assert (await operator.post(f"{path}/promote", json=silent)).status_code == 422
+        assert (await operator.post(f"{path}/promote", json=why, headers={"If-Match": tag})).status_code == 200
+        assert (await operator.post(f"{path}/promote", json=why, headers={"If-Match": tag})).status_code == 412
         assert (await operator.post(f"{path}/retire", json={"reason": "old"})).status_code == 200
-        assert (await operator.post(f"{path}/promote")).status_code == 409
+        assert (await operator.post(f"{path}/promote", json=why)).status_code == 409
         gateway.catch_up()
         assert (await operator.get(path)).json()["in_use"] is False
 

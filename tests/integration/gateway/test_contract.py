@@ -21,22 +21,45 @@ from tests.integration.gateway.conftest import AGENTS, Gateway
 from tests.integration.gateway.sealing import seal
 
 PATHS = {
+    "/v1/workflows/{run_id}/diff": f"/v1/workflows/{story.id_of('forked run')}/diff",
     "/v1/workflows/{run_id}": f"/v1/workflows/{story.RUN}",
     "/v1/workflows/{run_id}/steps": f"/v1/workflows/{story.RUN}/steps",
     "/v1/workflows/{run_id}/ballots": f"/v1/workflows/{story.RUN}/ballots",
+    "/v1/rankings/compare": "/v1/rankings/compare?method=bradley-terry/1",
+    "/v1/batches/{batch_id}": f"/v1/batches/{story.id_of('batch')}",
     "/v1/preferences/{preference_id}": f"/v1/preferences/{story.id_of('edited')}",
+    "/v1/preferences/{preference_id}/opinions": f"/v1/preferences/{story.id_of('accepted')}/opinions",
     "/v1/datasets/{dataset_id}": f"/v1/datasets/{story.id_of('dataset')}",
+    "/v1/jobs/{job_id}": f"/v1/jobs/{story.id_of('replayed job')}",
+    "/v1/jobs/{job_id}/result": f"/v1/jobs/{story.id_of('replayed job')}/result",
     "/v1/training-runs/{run_id}": f"/v1/training-runs/{story.id_of('completed training')}",
     "/v1/training-runs/{run_id}/metrics": f"/v1/training-runs/{story.id_of('completed training')}/metrics",
-    "/v1/adapters/{name}": "/v1/adapters/team@1",
+    "/v1/training-runs/{run_id}/health": f"/v1/training-runs/{story.id_of('completed training')}/health",
+    "/v1/adapters/{name}": "/v1/adapters/team@production",
+    "/v1/adapters/{name}/passport": "/v1/adapters/team@3/passport",
+    "/v1/evaluations/{evaluation_id}": f"/v1/evaluations/{story.id_of('completed evaluation')}",
     "/v1/agents/revisions/{revision}": "/v1/agents/revisions/1",
     "/v1/events/{position}/proof": "/v1/events/1/proof",
+    "/v1/agents/revisions/{revision}/diff": "/v1/agents/revisions/2/diff",
+    "/v1/agents/{name}": "/v1/agents/bob",
     "/v1/agents/{name}/history": "/v1/agents/bob/history",
     "/v1/events/{event}": "/v1/events/1",
     "/v1/events/{event}/causes": f"/v1/events/{event_id(story.id_of('waiting'), 1)}/causes",
     "/v1/events/{event}/effects": f"/v1/events/{event_id(story.RUN, 9)}/effects",
 }
-NOT_JSON = {"/v1/stream", "/metrics", "/v1/datasets/{dataset_id}/download", "/v1/training-runs/{run_id}/log"}
+FILES_OF_DATASETS = {
+    *("/v1/datasets/{dataset_id}/download", "/v1/datasets/{dataset_id}/manifest", "/v1/datasets/{dataset_id}/export"),
+    *("/v1/datasets/{dataset_id}/diff", "/v1/preferences/{preference_id}/lineage"),
+}
+"""The story only says that there are such files: what reads them is in test_downloads and test_lineage."""
+NOT_JSON = {
+    "/v1/stream",
+    "/metrics",
+    *FILES_OF_DATASETS,
+    "/v1/imports/{import_id}/set-aside",
+    "/v1/training-runs/{run_id}/log",
+    "/v1/evaluations/{evaluation_id}/items",
+}
 
 
 def assert_as_promised(document: dict[str, Any], path: str, method: str, answer: httpx.Response) -> None:
@@ -100,14 +123,21 @@ async def test_every_command_answers_as_promised(told: Gateway) -> None:
         ("POST", "/v1/datasets", {}, {}),
         ("POST", "/v1/training-runs", {}, {"dataset_id": str(story.id_of("dataset")), "alias": "team"}),
         ("POST", "/v1/adapters/{name}/promote", {"name": "team@1"}, {"reason": "x"}),
+        ("POST", "/v1/adapters/{alias}/rollback", {"alias": "@team"}, {"reason": "x", "adapter": "team@1"}),
+        ("POST", "/v1/adapters/{name}/reproduce", {"name": "team@1"}, {"anyway": True}),
         ("POST", "/v1/adapters/{name}/retire", {"name": "team@1"}, {}),
+        ("POST", "/v1/jobs", {}, {"kind": "clean-up", "payload": {"log_days": 7}, "priority": "low"}),
+        ("POST", "/v1/jobs/{job_id}/replay", {"job_id": "dead job"}, {}),
+        ("POST", "/v1/jobs/{job_id}/cancel", {"job_id": "dead job"}, {"reason": "x"}),
     ]
     async with told.client() as admin:
         revised = await admin.put("/v1/agents", content=AGENTS, headers={"If-Match": '"2"'})
         assert_as_promised(document, "/v1/agents", "PUT", revised)
         assert revised.status_code == 200
         for method, path, names, body in commands:
-            url = path.format(**{key: name if "@" in name else story.id_of(name) for key, name in names.items()})
+            url = path.format(
+                **{key: name.removeprefix("@") if "@" in name else story.id_of(name) for key, name in names.items()}
+            )
             answer = await admin.request(method, url, json=body)
             assert answer.is_success, answer.text
             assert_as_promised(document, path, method, answer)
@@ -129,8 +159,8 @@ async def test_the_document_is_complete(library: Gateway) -> None:
 async def test_the_document_gives_the_defaults_that_the_console_begins_with(library: Gateway) -> None:
     fields = (await openapi(library))["components"]["schemas"]["TrainingConfig"]["properties"]
     usual = TrainingConfig()
-    assert {name: fields[name]["default"] for name in ("steps", "learning_rate", "beta", "seed")} == {
-        "steps": usual.steps,
+    assert {name: fields[name]["default"] for name in ("max_steps", "learning_rate", "beta", "seed")} == {
+        "max_steps": usual.max_steps,
         "learning_rate": usual.learning_rate,
         "beta": usual.beta,
         "seed": usual.seed,
@@ -173,8 +203,10 @@ async def test_pages_of_a_list_follow_each_other(library: Gateway) -> None:
         second = (await viewer.get("/v1/preferences", params={"limit": 4, "cursor": first["next"]})).json()
         waiting = (await viewer.get("/v1/preferences", params={"state": "waiting"})).json()
     ids = [pair["preference_id"] for pair in first["items"] + second["items"]]
-    assert (len(ids), len(set(ids)), second["next"]) == (6, 6, None)
-    assert [pair["preference_id"] for pair in waiting["items"]] == [str(story.id_of("waiting"))]
+    assert (len(ids), len(set(ids)), second["next"]) == (8, 8, None)
+    assert [pair["preference_id"] for pair in waiting["items"]] == [
+        str(story.id_of(name)) for name in ("taken back", "waiting")
+    ]
 
 
 async def test_the_log_is_searched(library: Gateway) -> None:
@@ -184,10 +216,11 @@ async def test_the_log_is_searched(library: Gateway) -> None:
             return len((await viewer.get("/v1/logs", params=params)).json()["items"])
 
         everything = await found()
-        assert everything == 3
+        assert everything == 6
         assert await found(agent="bob") == 1
-        assert await found(phase="score") == 1
+        assert await found(phase="score") == 2
         assert await found(text="SOFT RAIN") == 1
+        assert await found(workflow=story.RUN) == 3
         assert await found(tool="search", min_tokens=10_000) == 0
         assert await found(as_of=1) == 0
         assert await found(workflow=story.id_of("stopped run")) == 0
@@ -215,6 +248,13 @@ async def test_prometheus_sees_requests_work_and_errors(library: Gateway) -> Non
     assert 'caravan_errors_total{kind="not-found"}' in text
     assert 'caravan_workflow_seconds_count{kind="mutual_ranking",state="completed"} 1.0' in text
     assert "caravan_training_samples_per_second 0.0" in text
+    assert 'type="input"}' in text
+    assert 'caravan_step_seconds_bucket{le="0.25",phase=' in text
+    assert 'caravan_queue_waiting{queue="runs"}' in text
+    assert 'caravan_queue_oldest_seconds{queue="trainings"}' in text
+    assert 'caravan_takeovers_total{queue="runs"}' in text
+    assert 'caravan_jobs_dead{queue="maintenance"} 1.0' in text
+    assert 'caravan_job_attempts_failed_total{queue="maintenance"} 3.0' in text
     assert 'caravan_projection_lag{projection="workflow_runs"} 0.0' in text
     assert f"caravan_relay_lag {library.core.store.head()}.0" in text
     assert str(story.RUN) not in text

@@ -43,6 +43,40 @@ async def test_a_dataset_that_was_lost_or_changed_is_written_again_before_it_is_
             assert (file.status_code, file.content) == (200, content)
 
 
+async def test_each_part_and_the_manifest_are_downloaded_by_their_hashes(gateway: Gateway) -> None:
+    gateway.tell(*story.preferences())
+    wanted = {"parts": [{"name": "test", "percent": 50}], "duplicates": "keep", "contradictions": "keep"}
+    async with gateway.client() as client:
+        asked = (await client.post("/v1/datasets", json=wanted)).json()
+        gateway.core.dataset_file(UUID(asked["id"]))
+        gateway.catch_up()
+        address = f"/v1/datasets/{asked['id']}"
+        dataset = (await client.get(address)).json()
+        assert {file["part"]: file["pairs"] for file in dataset["contents"]["files"]} in (
+            {"train": 4, "test": 0},
+            {"train": 0, "test": 4},
+        )
+        for file in dataset["contents"]["files"]:
+            part = await client.get(f"{address}/download?part={file['part']}")
+            assert part.status_code == 200
+            assert sha256(part.content).hexdigest() == file["sha256"]
+        manifest = await client.get(f"{address}/manifest")
+        assert sha256(manifest.content).hexdigest() == dataset["manifest_sha256"]
+        assert manifest.json()["contents"] == dataset["contents"]
+        assert (await client.get(f"{address}/download?part=validation")).status_code == 404
+
+
+async def test_a_moment_is_kept_as_the_position_that_it_was(gateway: Gateway) -> None:
+    gateway.tell(*story.preferences())
+    (third,) = gateway.core.store.read(after=2, upto=3)
+    async with gateway.client() as client:
+        asked = (await client.post("/v1/datasets", json={"as_of": third.recorded_at.isoformat()})).json()
+        gateway.catch_up()
+        assert (await client.get(f"/v1/datasets/{asked['id']}")).json()["as_of"] == 3
+        for impossible in ("2999-01-01T00:00:00Z", "2026-01-01T00:00:00"):
+            assert (await client.post("/v1/datasets", json={"as_of": impossible})).status_code == 422
+
+
 async def test_a_dataset_whose_events_give_other_bytes_now_is_not_sent(gateway: Gateway) -> None:
     gateway.tell(story.dataset())
     async with gateway.client() as client:

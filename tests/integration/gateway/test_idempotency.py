@@ -110,6 +110,6 @@ async def test_a_batch_repeated_under_its_key_starts_each_run_once(gateway: Gate
         repeat = await client.post("/v1/workflows/batch", json={"tasks": tasks}, headers=key)
         assert repeat.json() == first.json()
         gateway.catch_up()
-        listed = (await client.get(first.headers["location"])).json()["items"]
+        listed = (await client.get("/v1/workflows", params={"batch": first.json()["id"]})).json()["items"]
     assert [run["ref"] for run in reversed(listed)] == [task["ref"] for task in tasks]
     assert {run["run_id"] for run in listed} == {run["id"] for run in first.json()["runs"]}

@@ -173,7 +173,7 @@ async def test_a_defect_of_ours_tells_nothing_but_the_request_id(
 
 async def test_what_a_newer_version_wrote_is_not_changed_but_left_to_it(told: Gateway) -> None:
     newer = """
-        UPDATE stored_events SET state = convert_to((data || '{"class_version": 2}')::text, 'UTF8') FROM event_log
+        UPDATE stored_events SET state = convert_to((data || '{"class_version": 9}')::text, 'UTF8') FROM event_log
         WHERE event_log.position = notification_id AND topic = 'workflow.requested'
     """
     with told.core.engine.begin() as db:
@@ -181,7 +181,7 @@ async def test_what_a_newer_version_wrote_is_not_changed_but_left_to_it(told: Ga
     async with told.client() as operator:
         answer = await operator.post(f"/v1/workflows/{story.RUN}/stop")
     problem = assert_problem(answer, 503, "unknown-event")
-    assert "version 2 of workflow.requested" in problem["detail"]
+    assert "version 9 of workflow.requested" in problem["detail"]
     assert answer.headers["retry-after"]
 
 

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from deploy import verify_proof
 from domain.access import Role
-from domain.workflow import Task, Workflow
+from domain.steps import Task
+from domain.workflow import Workflow
 from gateway.cli import app
 from tests import story
 from tests.integration.gateway.conftest import Gateway

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket as sockets
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,10 +19,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from domain.access import Role
+from domain.events import Actor, ActorKind
 from domain.preference import Verdict
-from gateway import streams, tail
+from domain.workflow import Workflow, step_id
+from gateway import serving, streams, tail
 from gateway.asyncapi import asyncapi
 from tests import story
+from tests.builders import a_started_workflow, a_step
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.serving import served
 
@@ -64,17 +70,12 @@ async def test_history_and_what_happens_now_come_through_one_websocket(gateway: 
         Draft202012Validator(document | schema).validate(frame)
 
 
-async def test_a_client_that_comes_and_goes_at_random_gets_each_position_once(gateway: Gateway, address: str) -> None:
-    writing = asyncio.create_task(asyncio.to_thread(write, gateway, 300))
-    seen: list[int] = []
-    while len(seen) < 300:
-        async with listening(gateway, address, f"?after={seen[-1] if seen else 0}") as socket:
-            count = min(random.randint(1, 60), 300 - len(seen))
-            seen += [frame["position"] for frame in await frames(socket, count)]
-            if random.random() < 0.5:
-                socket.transport.abort()
-    await writing
-    assert seen == list(range(1, 301))
+async def test_another_server_is_given_frames_one_by_one(gateway: Gateway) -> None:
+    gateway.tell(story.roster(), story.completed_run())
+    head = gateway.core.store.head()
+    with served(gateway.app, ws="websockets-sansio") as address:
+        async with listening(gateway, address, "?after=0") as socket:
+            assert [frame["position"] for frame in await frames(socket, head)] == list(range(1, head + 1))
 
 
 async def test_only_the_wanted_types_of_the_wanted_run_come(gateway: Gateway, address: str) -> None:
@@ -84,6 +85,19 @@ async def test_only_the_wanted_types_of_the_wanted_run_come(gateway: Gateway, ad
     ) as socket:
         got = await frames(socket, 2)
     assert [(frame["type"], frame["subject"]) for frame in got] == [("workflow.started", str(story.RUN))] * 2
+
+
+async def test_one_agents_doings_in_a_run_come_alone(gateway: Gateway, address: str) -> None:
+    run = a_started_workflow()
+    gateway.core.store.session(story.ENVELOPE).save(run)
+    for n, name in enumerate(("ada", "ben", "ada")):
+        envelope = replace(story.ENVELOPE, actor=Actor(name, ActorKind.AGENT))
+        again = gateway.core.store.session(envelope).get(Workflow, run.id)
+        again.record_step(1, replace(a_step(), id=step_id(run.id, name, "answer", n), agent=name, n=n), at=story.at(9))
+        gateway.core.store.session(envelope).save(again)
+    async with listening(gateway, address, f"?after=0&workflow={run.id}&agent=ada") as socket:
+        got = await frames(socket, 2)
+    assert [(frame["actor"], frame["data"]["step"]["n"]) for frame in got] == [("ada", 0), ("ada", 2)]
 
 
 async def test_a_stranger_is_refused_before_the_handshake_ends(address: str) -> None:
@@ -111,7 +125,7 @@ async def test_a_browser_brings_its_token_as_a_subprotocol_that_is_not_echoed(ga
 
 async def test_a_bad_query_is_refused_with_a_reason(gateway: Gateway, address: str) -> None:
     async with httpx.AsyncClient(headers=bearer(gateway)) as client:
-        for query in ("?after=99", "?after=-1", "?after=x", "?types=nothing", "?workflow=7", "?aftr=0"):
+        for query in ("?after=99", "?after=-1", "?after=x", "?types=nothing", "?workflow=7", "?aftr=0", "?agent=ada"):
             with pytest.raises(InvalidStatus) as refused:
                 await listening(gateway, address, query)
             assert refused.value.response.status_code == 422, query
@@ -147,6 +161,51 @@ async def test_a_client_that_does_not_read_is_closed_with_a_code_that_says_so(
     assert closed.value.rcvd
     assert closed.value.rcvd.code == 4429
     assert "after=" in closed.value.rcvd.reason
+
+
+async def test_a_client_that_never_reads_is_cut_off_and_costs_the_others_nothing(
+    gateway: Gateway, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(serving, "CLOSE_SECONDS", 0.5)
+    stalled = await asyncio.to_thread(one_that_never_reads, gateway, address)
+    async with listening(gateway, address, max_size=None) as socket:
+        large = story.preference("large")
+        large.annotate(Verdict.ACCEPTED, "x" * 8_000_000, at=story.at(1))
+        gateway.core.store.session(story.ENVELOPE).save(large)
+        await asyncio.to_thread(write, gateway, 100)
+        assert [frame["position"] for frame in await frames(socket, 102)] == list(range(1, 103))
+    await asyncio.sleep(1.5)
+    received = await asyncio.to_thread(all_that_comes, stalled)
+    assert received < 8_000_000
+
+
+def one_that_never_reads(gateway: Gateway, address: str) -> sockets.socket:
+    stalled = sockets.socket()
+    stalled.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    host, _, port = address.partition(":")
+    stalled.connect((host, int(port)))
+    lines = [
+        "GET /v1/stream HTTP/1.1",
+        f"Host: {address}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        *(f"{name}: {value}" for name, value in bearer(gateway).items()),
+    ]
+    stalled.sendall("\r\n".join([*lines, "", ""]).encode())
+    return stalled
+
+
+def all_that_comes(stalled: sockets.socket) -> int:
+    """How many bytes are still to be had, until the server's end of the connection. Raises TimeoutError."""
+    stalled.settimeout(5)
+    received = 0
+    with stalled, suppress(ConnectionResetError):
+        while chunk := stalled.recv(1 << 20):
+            received += len(chunk)
+    return received
 
 
 async def test_a_stream_ends_when_its_token_is_revoked(gateway: Gateway, address: str) -> None:

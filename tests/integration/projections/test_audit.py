@@ -63,32 +63,32 @@ def a_command(number: int) -> UUID:
 def test_events_are_found_by_everything_that_is_said_of_them(projected: Engine):
     with projected.connect() as db:
         for wanted, count in (
-            (Filter(types=("workflow.requested", "agent_roster.revised")), 5),
+            (Filter(types=("workflow.requested", "agent_roster.revised")), 9),
             (Filter(aggregate=story.RUN), 9),
-            (Filter(agent="ada"), 3),
+            (Filter(agent="ada"), 8),
             (Filter(agent="bob", types=("workflow.ballot_cast",)), 1),
-            (Filter(tool="search"), 3),
+            (Filter(tool="search"), 6),
             (Filter(tool="search", agent="bob"), 1),
             (Filter(tool="sear"), 0),
-            (Filter(model="team"), 3),
-            (Filter(model="smollm2-135m-instruct"), 6),
-            (Filter(adapter="team@1"), 8),
+            (Filter(model="team"), 5),
+            (Filter(model="smollm2-135m-instruct"), 10),
+            (Filter(adapter="team@1"), 10),
             (Filter(adapter="team@2", types=("lora_adapter.retired",)), 1),
-            (Filter(revision=2), 14),
-            (Filter(revision=2, agent="ada"), 3),
+            (Filter(revision=2), 37),
+            (Filter(revision=2, agent="ada"), 8),
             (Filter(revision=1), 0),
             (Filter(actor="ada", aggregate=story.RUN), 9),
             (Filter(actor="eve"), 0),
-            (Filter(actor_kind=ActorKind.HUMAN, agent="ada"), 3),
+            (Filter(actor_kind=ActorKind.HUMAN, agent="ada"), 8),
             (Filter(actor_kind=ActorKind.AUTOMATION), 0),
-            (Filter(run=story.RUN), 20),
+            (Filter(run=story.RUN), 33),
             (Filter(run=story.id_of("stopped run")), 2),
-            (Filter(correlation=story.ENVELOPE.correlation_id, run=story.RUN), 20),
+            (Filter(correlation=story.ENVELOPE.correlation_id, run=story.RUN), 33),
             (Filter(correlation=story.RUN), 0),
             (Filter(until=story.BEGINNING), 0),
-            (Filter(since=story.BEGINNING, agent="bob"), 2),
-            (Filter(since=FIRST_MOMENT, agent="bob"), 2),
-            (Filter(until=LAST_MOMENT, agent="bob"), 2),
+            (Filter(since=story.BEGINNING, agent="bob"), 3),
+            (Filter(since=FIRST_MOMENT, agent="bob"), 3),
+            (Filter(until=LAST_MOMENT, agent="bob"), 3),
         ):
             assert len(audit.positions(db, wanted)) == count, wanted
 
@@ -127,9 +127,9 @@ def test_a_step_tells_the_roster_of_its_run_and_the_revision_that_last_changed_i
     with projected.connect() as db:
         known = audit.circumstances(db, [1, *steps])
     assert {name for name, value in known[1].items() if value is not None} == {"position"}
-    assert [known[step]["agent"] for step in steps] == ["ada", "bob", "ada"]
-    assert [known[step]["roster_revision"] for step in steps] == [2, 2, 2]
-    assert [known[step]["prompt_revision"] for step in steps] == [1, 2, 1]
+    assert [known[step]["agent"] for step in steps] == ["ada", "bob", "ada", "ada", "ada"]
+    assert [known[step]["roster_revision"] for step in steps] == [2, 2, 2, 2, 2]
+    assert [known[step]["prompt_revision"] for step in steps] == [1, 2, 1, 1, 1]
 
 
 def test_revisions_are_read_again_only_when_there_is_another_one(

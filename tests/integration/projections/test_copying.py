@@ -27,6 +27,8 @@ ROW: Row = {
     "agent": "ada",
     "phase": "answer",
     "n": 1,
+    "attempt": 1,
+    "cached": False,
     "messages": [{"role": "user", "content": "Why is the sky blue?"}],
     "output": "Air scatters it.",
     "tool_calls": [],

@@ -47,7 +47,7 @@ def test_pages_give_every_row_once_and_the_newest_first(projected: Engine):
         assert {row["step_id"] for row in seen} == rows(projected, interaction_log.PROJECTOR).keys()
         by_id = dpo_annotations.pairs(db, limit=4)
         rest = dpo_annotations.pairs(db, cursor=by_id.next_cursor, limit=4)
-        assert len({row["preference_id"] for row in by_id.items + rest.items}) == 6
+        assert len({row["preference_id"] for row in by_id.items + rest.items}) == 8
         assert rest.next_cursor is None
         runs = workflow_runs.runs(db, limit=1)
         assert runs.next_cursor
@@ -56,9 +56,9 @@ def test_pages_give_every_row_once_and_the_newest_first(projected: Engine):
 
 def test_the_newest_is_what_was_recorded_last_whatever_the_clock_of_its_id_said(projected: Engine):
     with projected.connect() as db:
-        for page in (workflow_runs.runs(db), training_runs.runs(db)):
+        for page, count in ((workflow_runs.runs(db), 7), (training_runs.runs(db), 3)):
             positions = [row["requested_position"] for row in page.items]
-            assert len(positions) == 3
+            assert len(positions) == count
             assert positions == sorted(positions, reverse=True)
 
 
@@ -71,23 +71,24 @@ def test_a_cursor_that_is_none_of_ours_is_refused(engine: Engine):
 def test_the_interaction_log_can_be_searched(projected: Engine):
     with projected.connect() as db:
         for wanted, count in (
-            (interaction_log.Filter(), 3),
-            (interaction_log.Filter(agent="ada"), 2),
-            (interaction_log.Filter(agent="ada", phase="score"), 1),
-            (interaction_log.Filter(tool="search"), 3),
+            (interaction_log.Filter(), 6),
+            (interaction_log.Filter(agent="ada"), 5),
+            (interaction_log.Filter(agent="ada", phase="score"), 2),
+            (interaction_log.Filter(agent="ada", phase="tool"), 1),
+            (interaction_log.Filter(tool="search"), 6),
             (interaction_log.Filter(tool="sear"), 0),
             (interaction_log.Filter(adapter="team@1", model="team", run_id=story.RUN), 3),
             (interaction_log.Filter(text="SOFT RAIN"), 1),
-            (interaction_log.Filter(text='"rain".\n100%'), 3),
+            (interaction_log.Filter(text='"rain".\n100%'), 5),
             (interaction_log.Filter(text="1_0%"), 0),
-            (interaction_log.Filter(text="%"), 3),
+            (interaction_log.Filter(text="%"), 5),
             (interaction_log.Filter(text="content"), 0),
             (interaction_log.Filter(text='"role": "user"'), 0),
-            (interaction_log.Filter(min_tokens=34), 3),
+            (interaction_log.Filter(min_tokens=34), 5),
             (interaction_log.Filter(min_tokens=35), 0),
             (interaction_log.Filter(as_of=1), 0),
             (interaction_log.Filter(since=story.BEGINNING, until=story.BEGINNING), 0),
-            (interaction_log.Filter(since=story.BEGINNING), 3),
+            (interaction_log.Filter(since=story.BEGINNING), 6),
         ):
             assert len(interaction_log.calls(db, wanted).items) == count, wanted
 
@@ -95,7 +96,7 @@ def test_the_interaction_log_can_be_searched(projected: Engine):
 def test_runs_can_be_listed_by_what_they_are(projected: Engine):
     with projected.connect() as db:
         for wanted, count in (
-            (workflow_runs.Filter(), 3),
+            (workflow_runs.Filter(), 7),
             (workflow_runs.Filter(state=workflow_runs.State.FAILED), 1),
             (workflow_runs.Filter(agent="bob", batch="first", kind="mutual_ranking"), 3),
             (workflow_runs.Filter(agent="nobody"), 0),
@@ -108,12 +109,12 @@ def test_runs_can_be_listed_by_what_they_are(projected: Engine):
         assert [row["step"] for row in training_metrics.of_run(db, story.id_of("completed training"))] == [1, 2]
 
 
-def test_the_queue_holds_what_nobody_has_settled_the_oldest_first(projected: Engine):
+def test_pairs_are_counted_by_how_they_stand(projected: Engine):
     with projected.connect() as db:
-        assert [row["preference_id"] for row in dpo_annotations.queue(db).items] == [story.id_of("waiting")]
-        assert dpo_annotations.counts(db) == {"waiting": 1, "settled": 3, "rejected": 1, "withdrawn": 1}
+        counts = {"waiting": 2, "imported": 0, "disputed": 1, "settled": 3, "rejected": 1, "withdrawn": 1}
+        assert dpo_annotations.counts(db) == counts
         assert dpo_annotations.counts(db, story.id_of("another run"))["settled"] == 0
-        assert len(dpo_annotations.pairs(db, dpo_annotations.Filter(agent="ada", run_id=story.RUN)).items) == 6
+        assert len(dpo_annotations.pairs(db, dpo_annotations.Filter(agent="ada", run_id=story.RUN)).items) == 8
 
 
 def test_an_alias_means_what_was_promoted_last_and_not_retired(engine: Engine, store: PostgresEventStore):

@@ -13,7 +13,8 @@ from adapters.event_store import PostgresEventStore
 from adapters.sealing import sealer as sealer_module
 from adapters.sealing.seal import Seal, seals
 from adapters.sealing.sealer import Sealer
-from domain.workflow import Task, Workflow
+from domain.steps import Task
+from domain.workflow import Workflow
 from gateway.bootstrap import open_engine
 from tests import story
 from tests.conftest import new_database

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from commands.bus import ATTEMPTS, LONGEST_PAUSE, CommandBus
-from commands.preferences import AnnotatePreference, ProposePreference, RevisePreference
+from commands.preferences import AnnotatePreference, AssignPreference, ProposePreference, UnassignPreference
 from domain.errors import AlreadyDone, CommandReused, NotFound
-from domain.ports import ConcurrentWrite, Session, Written
+from domain.ports.events import ConcurrentWrite, Session, Written
 from domain.preference import Verdict
 from tests.builders import a_pair, an_id
 from tests.fakes import MemoryEventStore, an_envelope
@@ -88,13 +88,13 @@ def test_one_id_for_two_bodies_is_refused(store: MemoryEventStore) -> None:
 def test_a_command_that_changed_nothing_takes_no_effect_when_it_is_sent_again(store: MemoryEventStore) -> None:
     bus, envelope = store.bus(), an_envelope(uuid4(), b"body")
     preference = bus.execute(PROPOSE, an_envelope()).id
-    revise = RevisePreference(preference, chosen=PROPOSE.pair.chosen.messages[-1].content)
-    first = bus.execute(revise, envelope)
-    bus.execute(RevisePreference(preference, chosen="somebody else's words"), an_envelope())
-    assert bus.execute(revise, envelope) == first
+    unassign = UnassignPreference(preference, "ada")
+    first = bus.execute(unassign, envelope)
+    bus.execute(AssignPreference(preference, "ada"), an_envelope())
+    assert bus.execute(unassign, envelope) == first
     assert store.head() == 2
     with pytest.raises(CommandReused):
-        bus.execute(revise, an_envelope(envelope.command_id, b"another body"))
+        bus.execute(unassign, an_envelope(envelope.command_id, b"another body"))
 
 
 def test_many_who_write_to_one_aggregate_all_get_through(store: MemoryEventStore) -> None:

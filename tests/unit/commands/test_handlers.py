@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from commands.bus import CommandBus
 from commands.datasets import DatasetBuilt, RequestDataset
 from commands.lora_adapters import PromoteAdapter, RetireAdapter
 from commands.preferences import AnnotatePreference, ProposePreference, RevisePreference, WithdrawPreference
-from commands.roster import ReviseRoster
+from commands.roster import ANY, PatchAgent, PutAgent, RemoveAgent, ReviseRoster
 from commands.training import (
     CancelTraining,
     CompleteTraining,
@@ -21,20 +22,31 @@ from commands.training import (
     StartTraining,
 )
 from commands.workflows import (
+    BeginStep,
     CastBallot,
     CompleteWorkflow,
+    EndAtLimit,
     FailWorkflow,
+    PauseWorkflow,
     RecordStep,
+    ReleaseWorkflow,
     RequestWorkflow,
+    ResumeWorkflow,
+    RetryWorkflow,
     StartWorkflow,
     StopWorkflow,
 )
+from domain.dataset_contents import PartFile
 from domain.errors import AlreadyDone, Invalid, NotFound, NotReady, PreconditionRequired, VersionConflict
+from domain.limits import Limit, Limits
 from domain.lora_adapter import LoraAdapter, adapter_id
 from domain.preference import Verdict
-from domain.training import TrainingRun
-from domain.workflow import CastMember, Step, Task, Workflow, step_id
-from tests.builders import CAST, SHA, a_ballot, a_call, a_pair, a_progress, a_trained_adapter, an_id
+from domain.roster import ROSTER_ID, AgentRoster
+from domain.steps import CastMember, Step, Task, step_id
+from domain.training import WEIGHED_LOSS, Reference, StartingPoint, TrainingRun
+from domain.training_config import TrainingConfig
+from domain.workflow import Workflow
+from tests.builders import CAST, SHA, a_ballot, a_call, a_pair, a_progress, a_trained_adapter, an_id, contents
 from tests.fakes import SOMEBODY, MemoryEventStore, an_envelope
 
 TASK = Task(("Which city?",))
@@ -58,7 +70,7 @@ class Doors:
 
     def a_built_dataset(self, pairs: int = 20) -> UUID:
         dataset = self.ask(RequestDataset())
-        self.ask(DatasetBuilt(dataset, pairs, annotated=1, sha256=SHA, size=100))
+        self.ask(DatasetBuilt(dataset, contents(PartFile("train", pairs, 1, SHA, 100))))
         return dataset
 
     def a_running_training(self) -> UUID:
@@ -94,10 +106,10 @@ def test_a_run_takes_the_whole_roster_and_pins_its_revision(doors: Doors) -> Non
 
 def test_a_run_can_name_its_agents(doors: Doors) -> None:
     doors.a_roster()
-    doors.ask(RequestWorkflow("mutual_ranking", TASK, agents=("cyd", "ada")))
+    doors.ask(RequestWorkflow("mutual_ranking", TASK, agents=("cyd", "ada", "ben")))
     *_, requested = doors.store.read()
     assert isinstance(requested.event, Workflow.Requested)
-    assert requested.event.agents == ("cyd", "ada")
+    assert requested.event.agents == ("cyd", "ada", "ben")
 
 
 def test_a_run_of_an_unknown_kind_or_agent_is_refused_with_what_there_is(doors: Doors) -> None:
@@ -106,6 +118,17 @@ def test_a_run_of_an_unknown_kind_or_agent_is_refused_with_what_there_is(doors: 
         doors.ask(RequestWorkflow("chess", TASK))
     with pytest.raises(Invalid, match="ada, ben, cyd"):
         doors.ask(RequestWorkflow("mutual_ranking", TASK, agents=("ada", "eve")))
+
+
+def test_a_run_of_other_agents_than_its_kind_needs_is_refused_before_it_costs_anything(doors: Doors) -> None:
+    doors.ask(ReviseRoster(json.dumps([f"agent-{n}" for n in range(13)])))
+    with pytest.raises(Invalid, match="mutual_ranking needs 3 to 12 agents; these are 2: name those who shall take"):
+        doors.ask(RequestWorkflow("mutual_ranking", TASK, agents=("agent-1", "agent-2")))
+    with pytest.raises(Invalid, match="these are 13"):
+        doors.ask(RequestWorkflow("mutual_ranking", TASK))
+    with pytest.raises(Invalid, match="role_playing needs 2 agents; these are 13"):
+        doors.ask(RequestWorkflow("role_playing", TASK))
+    doors.ask(RequestWorkflow("role_playing", TASK, agents=("agent-2", "agent-1")))
 
 
 def test_no_run_starts_without_a_roster(doors: Doors) -> None:
@@ -138,6 +161,31 @@ def test_of_two_workers_who_find_a_run_one_takes_it(doors: Doors) -> None:
     doors.ask(StartWorkflow(run, "worker-1", CAST, expected_version=1))
     with pytest.raises(VersionConflict):
         doors.ask(StartWorkflow(run, "worker-2", (CastMember("ada", None),), expected_version=1))
+
+
+def test_a_run_is_paused_resumed_let_go_and_retried(doors: Doors) -> None:
+    doors.a_roster()
+    run = doors.ask(RequestWorkflow("mutual_ranking", TASK, limits=Limits(steps=1)))
+    doors.ask(StartWorkflow(run, "worker-1", CAST))
+    doors.ask(BeginStep(run, 1, "ada", "answer", 0))
+    doors.ask(PauseWorkflow(run, "a deployment", expected_version=3))
+    doors.ask(ReleaseWorkflow(run, 1, "it is paused"))
+    doors.ask(ResumeWorkflow(run, expected_version=5))
+    doors.ask(StartWorkflow(run, "worker-2", CAST))
+    doors.ask(EndAtLimit(run, 2, Limit.STEPS))
+    doors.ask(RetryWorkflow(run, Limits(steps=2), "more", expected_version=8))
+    happened = [
+        "requested",
+        "started",
+        "step_begun",
+        "paused",
+        "released",
+        "resumed",
+        "started",
+        "exhausted",
+        "retried",
+    ]
+    assert doors.types()[1:] == [f"workflow.{what}" for what in happened]
 
 
 def test_a_run_can_fail_or_be_stopped(doors: Doors) -> None:
@@ -229,10 +277,50 @@ def test_a_training_taken_over_keeps_its_revision(doors: Doors) -> None:
     assert (started.event.epoch, started.event.adapter_name) == (2, "team@1")
 
 
+def test_a_training_goes_on_from_the_adapter_of_an_earlier_round(doors: Doors) -> None:
+    doors.ask(CompleteTraining(doors.a_running_training(), 1, a_trained_adapter("team@1")))
+    asked = RequestTraining(doors.a_built_dataset(), "tiny", "team", start_from="team@1", reference=Reference.START)
+    run = doors.ask(asked)
+    start = StartingPoint("team@1", SHA, SHA, Reference.START)
+    assert doors.store.session(an_envelope()).get(TrainingRun, run).start_from == start
+    doors.ask(StartTraining(run, "trainer-1"))
+    doors.ask(CompleteTraining(run, 1, a_trained_adapter("team@2")))
+    passport = doors.store.session(an_envelope()).get(LoraAdapter, adapter_id("team@2")).passport
+    assert passport
+    assert (passport.start_from, passport.weighting) == (start, WEIGHED_LOSS)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "reason"),
+    [
+        ({"start_from": "team@9"}, NotFound, "team@9"),
+        ({"start_from": "team@2"}, Invalid, "team@2 is not there"),
+        ({"start_from": "team@1", "config": TrainingConfig(r=4)}, Invalid, "r must be 8, as it is in team@1"),
+        ({"reference": Reference.START}, Invalid, "name the adapter of an earlier round as start_from"),
+        (
+            {
+                "start_from": "team@1",
+                "reference": Reference.START,
+                "config": TrainingConfig(precompute_ref_log_probs=False),
+            },
+            Invalid,
+            "precompute_ref_log_probs must be true",
+        ),
+    ],
+)
+def test_a_training_cannot_go_on_from_what_does_not_fit(
+    doors: Doors, asked: dict[str, Any], error: type[Exception], reason: str
+) -> None:
+    doors.ask(CompleteTraining(doors.a_running_training(), 1, a_trained_adapter("team@1")))
+    doors.a_running_training()
+    with pytest.raises(error, match=reason):
+        doors.ask(RequestTraining(doors.a_built_dataset(), "tiny", "team", **asked))
+
+
 def test_an_adapter_that_is_being_trained_cannot_be_promoted(doors: Doors) -> None:
     doors.a_running_training()
-    with pytest.raises(Invalid, match="not trained"):
-        doors.ask(PromoteAdapter("team@1"))
+    with pytest.raises(Invalid, match="not there"):
+        doors.ask(PromoteAdapter("team@1", "better"))
 
 
 def test_a_training_can_fail_or_be_cancelled(doors: Doors) -> None:
@@ -250,9 +338,9 @@ def test_an_adapter_is_promoted_and_retired_by_its_name(doors: Doors) -> None:
     assert doors.ask(PromoteAdapter("team@1", "better")) == adapter_id("team@1")
     doors.ask(RetireAdapter("team@1", "worse"))
     with pytest.raises(AlreadyDone):
-        doors.ask(PromoteAdapter("team@1"))
+        doors.ask(PromoteAdapter("team@1", "better"))
     with pytest.raises(NotFound):
-        doors.ask(PromoteAdapter("team@2"))
+        doors.ask(PromoteAdapter("team@2", "better"))
 
 
 def test_the_roster_is_revised_from_the_revision_that_was_edited(doors: Doors) -> None:
@@ -267,3 +355,18 @@ def test_the_roster_is_revised_from_the_revision_that_was_edited(doors: Doors) -
     with pytest.raises(Invalid):
         doors.ask(ReviseRoster("[ada"))
     assert doors.types() == ["agent_roster.revised", "agent_roster.revised"]
+
+
+def test_a_single_agent_is_edited_in_the_revision_that_was_read(doors: Doors) -> None:
+    with pytest.raises(NotFound):
+        doors.ask(PutAgent("ben", {}, expected_revision=1))
+    doors.ask(ReviseRoster('["ada"]'))
+    doors.ask(PutAgent("ben", {}, "he joins", expected_revision=1))
+    doors.ask(PatchAgent("ben", {"name": "bob"}, expected_revision=ANY))
+    doors.ask(RemoveAgent("ada", expected_revision=3))
+    with pytest.raises(VersionConflict):
+        doors.ask(RemoveAgent("bob", expected_revision=3))
+    with pytest.raises(PreconditionRequired):
+        doors.ask(PatchAgent("bob", {}))
+    roster = doors.store.session(an_envelope()).get(AgentRoster, ROSTER_ID)
+    assert (roster.version, roster.text, [agent.name for agent in roster.agents]) == (4, '["bob"]', ["bob"])

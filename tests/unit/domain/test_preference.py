@@ -73,9 +73,10 @@ def test_an_opinion_after_an_edit_is_on_the_pair_as_proposed() -> None:
     assert preference.pair == preference.proposed
 
 
-def test_an_edit_that_changes_no_letter_records_nothing() -> None:
+def test_an_edit_that_changes_no_letter_is_refused_rather_than_its_note_dropped() -> None:
     preference = a_preference()
-    preference.revise(preference.pair.chosen.messages[-1].content, None, "", at=NOW)
+    with pytest.raises(Invalid, match="accept the pair"):
+        preference.revise(preference.pair.chosen.messages[-1].content, None, "see the note", at=NOW)
     assert topics(preference) == ["proposed"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import AlreadyDone, DomainError, Invalid, LeaseLost
-from domain.training import TrainingRun, TrainingState
+from domain.training import TrainingRun, TrainingState, heaviest, lot_of
 from domain.training_config import LOSSES, TrainingConfig
 from tests.builders import (
     NOW,
@@ -19,6 +21,7 @@ from tests.builders import (
     a_started_training_run,
     a_trained_adapter,
     a_training_run,
+    an_id,
     topics,
 )
 
@@ -48,36 +51,46 @@ def test_a_run_goes_from_request_to_an_adapter() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"steps": 0},
-        {"batch_size": 0},
-        {"gradient_accumulation": 0},
+        {"max_steps": 0},
+        {"per_device_train_batch_size": 0},
+        {"gradient_accumulation_steps": 0},
         {"max_length": -1},
         {"max_pairs": 0},
-        {"lora_rank": 0},
+        {"r": 0},
         {"lora_alpha": 0},
         {"lora_dropout": 1.0},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
         {"beta": float("inf")},
         {"precision": "fp8"},
-        {"loss": ()},
+        {"loss_type": ()},
         {"loss_weights": (1.0,)},
         {"loss_weights": (1.0, float("nan"))},
         {"target_modules": ()},
         {"target_modules": ("(a+)+b",)},
         {"target_modules": ("q_proj",) * 17},
         {"seed": -1},
-        {"steps": 10**30},
-        {"batch_size": 257},
-        {"gradient_accumulation": 257},
+        {"max_steps": 10**30},
+        {"per_device_train_batch_size": 257},
+        {"gradient_accumulation_steps": 257},
         {"max_length": 8_193},
         {"max_pairs": 1_000_001},
-        {"lora_rank": 257},
+        {"r": 257},
         {"lora_alpha": 1_025},
         {"seed": 2**31},
-        {"loss": ("x", "sft")},
-        {"loss": ("sft", "sft")},
-        {"loss": ("sft",) * 10**6, "loss_weights": (1.0,) * 10**6},
+        {"num_train_epochs": 0.0},
+        {"lr_scheduler_type": "made_up"},
+        {"warmup_steps": -1},
+        {"warmup_steps": 2},
+        {"weight_decay": 1.0},
+        {"max_grad_norm": 0.0},
+        {"num_processes": 0},
+        {"label_smoothing": 0.5, "loss_type": ("robust",), "loss_weights": (1.0,)},
+        {"label_smoothing": 0.1},
+        {"loss_type": ("aot", "sft")},
+        {"loss_type": ("x", "sft")},
+        {"loss_type": ("sft", "sft")},
+        {"loss_type": ("sft",) * 10**6, "loss_weights": (1.0,) * 10**6},
     ],
     ids=lambda change: str(change)[:60],
 )
@@ -90,7 +103,8 @@ def test_a_configuration_that_cannot_work_is_refused(change: dict[str, Any]) -> 
 
 def test_every_loss_can_be_asked_for() -> None:
     weights = (1.0,) * len(LOSSES)
-    a_training_run(replace(TrainingConfig(), loss=tuple(sorted(LOSSES)), loss_weights=weights))
+    losses = tuple(sorted(LOSSES))
+    a_training_run(replace(TrainingConfig(), loss_type=losses, loss_weights=weights, label_smoothing=0.1))
 
 
 @given(st.lists(st.integers(1, 8)))
@@ -145,3 +159,22 @@ def test_a_run_that_waits_can_be_cancelled_and_is_never_worked_on() -> None:
     with pytest.raises(AlreadyDone):
         run.start("trainer-1", "team@1", at=NOW)
     assert topics(run) == ["requested", "cancelled"]
+
+
+@given(weights=st.lists(st.sampled_from([0.0, 0.5, 1.0]), max_size=12), limit=st.integers(1, 12), order=st.randoms())
+def test_the_same_pairs_are_taken_in_whichever_order_they_come(
+    weights: list[float], limit: int, order: random.Random
+) -> None:
+    pairs = [(weight, an_id(str(n))) for n, weight in enumerate(weights)]
+    shuffled = order.sample(pairs, len(pairs))
+    taken = heaviest(shuffled, itemgetter(0), lambda pair: lot_of(pair[1]), limit)
+    assert taken == [pair for pair in shuffled if pair in taken]
+    assert set(taken) == set(heaviest(pairs, itemgetter(0), lambda pair: lot_of(pair[1]), limit))
+    assert sorted((weight for weight, _ in taken), reverse=True) == sorted(filter(None, weights), reverse=True)[:limit]
+
+
+def test_of_a_sorted_file_of_equal_pairs_some_of_everywhere_are_taken() -> None:
+    """A thousand of one model and then a thousand of another, as imported files may be."""
+    taken = heaviest([an_id(str(n)) for n in range(2000)], lambda _: 1.0, lot_of, limit=200)
+    first = {an_id(str(n)) for n in range(1000)}
+    assert 70 < len(first.intersection(taken)) < 130

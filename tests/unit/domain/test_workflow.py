@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import AlreadyDone, DomainError, Invalid, LeaseLost
+from domain.limits import Limit
 from domain.ranking import Outcome
-from domain.workflow import CastMember, State, Step, Task, Workflow, step_id
+from domain.steps import CastMember, Step, Task, step_id
+from domain.workflow import State, Workflow
+from domain.workforce import Report, Told
 from tests.builders import (
     CAST,
     NOW,
@@ -26,13 +29,19 @@ from tests.builders import (
 ENDINGS: list[Callable[[Workflow], None]] = [
     lambda run: run.complete(run.epoch, at=NOW),
     lambda run: run.fail(run.epoch, "the model is gone", at=NOW),
+    lambda run: run.end_at(run.epoch, Limit.SECONDS, None, at=NOW),
+    lambda run: run.end_at(run.epoch, Limit.STEPS, None, at=NOW),
     lambda run: run.stop("enough", at=NOW),
 ]
 HOLDERS_WORK: list[Callable[[Workflow, int], None]] = [
+    lambda run, epoch: run.begin_step(epoch, "ada", "answer", 0, at=NOW),
     lambda run, epoch: run.record_step(epoch, a_step(), at=NOW),
     lambda run, epoch: run.cast_ballot(epoch, a_ballot(a_step("ada").id, a_step("ben").id), at=NOW),
+    lambda run, epoch: run.report(epoch, 0, Report(Told.TASK_CREATED, "0"), at=NOW),
     lambda run, epoch: run.complete(epoch, at=NOW),
     lambda run, epoch: run.fail(epoch, "", at=NOW),
+    lambda run, epoch: run.end_at(epoch, Limit.SECONDS, None, at=NOW),
+    lambda run, epoch: run.release(epoch, "", at=NOW),
 ]
 
 
@@ -65,13 +74,6 @@ def test_an_agent_cannot_take_part_twice() -> None:
         a_workflow(agents=("ada", "ben", "ada"))
 
 
-def test_more_agents_than_can_judge_each_other_are_refused() -> None:
-    names = tuple(f"agent-{n}" for n in range(13))
-    assert topics(a_workflow(agents=names[:12])) == ["requested"]
-    with pytest.raises(Invalid, match=r"at most 12 agents take part in a run.*these are 13"):
-        a_workflow(agents=names)
-
-
 def test_answers_of_no_tokens_are_refused() -> None:
     with pytest.raises(Invalid):
         Workflow.request(RUN, "mutual_ranking", Task(("Hi",)), 1, ("ada",), batch="", max_tokens=0, at=NOW)
@@ -83,6 +85,23 @@ def test_steps_recorded_twice_change_nothing(steps: list[Step]) -> None:
     for step in steps:
         run.record_step(1, step, at=NOW)
     assert topics(run).count("step_recorded") == len(set(steps)) == len(run.steps)
+
+
+def test_what_a_workforce_tells_again_changes_nothing_and_what_comes_before_its_turn_is_refused() -> None:
+    run = a_started_workflow()
+    for n in (0, 0, 1, 0, 1):
+        run.report(1, n, Report(Told.TASK_CREATED, "0"), at=NOW)
+    assert topics(run).count("workforce_reported") == 2
+    with pytest.raises(Invalid, match="report 3 comes before report 2"):
+        run.report(1, 3, Report(Told.TASK_CREATED, "0"), at=NOW)
+
+
+def test_what_a_model_asked_for_before_there_were_tools_is_not_wanted_now() -> None:
+    asked = {"name": "search", "arguments": "{}", "result": "", "error": None, "id": ""}
+    used = asked | {"result": "wet"}
+    old = {"epoch": 1, "step": {"id": "0", "call": {"tool_calls": [asked, used]}}}
+    call = Workflow.StepRecorded.upcast_v2_v3(old)["step"]["call"]
+    assert call["tool_calls"] == [asked | {"error": "no tools were offered"}, used]
 
 
 def test_a_ballot_cast_twice_changes_nothing() -> None:

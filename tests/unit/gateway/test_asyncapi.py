@@ -10,10 +10,11 @@ from uuid import uuid4
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from adapters.live_text import TokenDelta
 from adapters.relay import LARGEST, told
 from gateway.asyncapi import asyncapi
-from gateway.streams import REVOKED
-from gateway.tail import Heartbeat
+from gateway.frames import Delta, Heartbeat
+from gateway.streams import REVOKED, TOO_SLOW, UNAVAILABLE
 
 DOCUMENT = asyncapi("1")
 
@@ -69,8 +70,10 @@ def test_a_stream_may_bring_every_message_that_is_described():
 
 
 def test_what_is_no_event_on_a_stream_is_described_too():
-    validate("heartbeat", json.loads(Heartbeat(7).text))
-    code, reason = REVOKED
-    validate("ended", {"code": code, "reason": reason})
+    validate("heartbeat", json.loads(Heartbeat.at(7).text))
+    for code, reason in (REVOKED, TOO_SLOW, UNAVAILABLE):
+        validate("ended", {"code": code, "reason": reason})
+    delta = TokenDelta(uuid4(), uuid4(), "ada", "answer", 0, 1, 0, "Be")
+    validate("token_delta", json.loads(Delta.of(delta).text))
     with pytest.raises(ValidationError):
         validate("heartbeat", {"type": "heartbeat"})

@@ -45,6 +45,15 @@ def test_what_keeps_it_from_looking_is_a_finding(monkeypatch: pytest.MonkeyPatch
     assert findings()["agents"]["detail"] == f"{tmp_path}: Is a directory"
 
 
+def test_settings_that_agents_depend_on_are_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    servers = tmp_path / "mcp.json"
+    servers.write_text("{")
+    monkeypatch.setenv("CARAVAN_MCP_SERVERS", str(servers))
+    found = findings()["agents.yaml"]
+    assert found["detail"].startswith(f"CARAVAN_MCP_SERVERS, {servers}: ")
+    assert ".yaml" not in found["cure"]
+
+
 def test_external_servers_that_do_not_answer_are_told_without_their_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:s3cret@127.0.0.1:1/caravan")
     monkeypatch.setenv("NATS_URL", "nats://s3cret@127.0.0.1:1")
@@ -63,3 +72,25 @@ def test_ports_are_those_of_the_processes_that_run_here(monkeypatch: pytest.Monk
         found = findings()
     assert not found["port of ui"]["well"]
     assert "port of nats" not in found
+
+
+def test_a_model_server_that_is_named_is_asked_and_its_key_looked_for(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    entry = {"url": "http://127.0.0.1:1/v1", "kind": "vllm", "root": "/mnt/adapters"}
+    monkeypatch.setenv("CARAVAN_REPLICAS", json.dumps([entry]))
+    found = findings()["model server http://127.0.0.1:1/v1"]
+    assert (found["well"], found["needed"]) == (False, False)
+
+    monkeypatch.setenv("CARAVAN_REPLICAS", json.dumps([entry | {"key_env": "NOWHERE_API_KEY"}]))
+    assert findings()["model server http://127.0.0.1:1/v1"]["cure"] == "export NOWHERE_API_KEY"
+    assert not home.exists()
+
+
+def test_a_key_that_no_header_takes_is_told_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = {"url": "http://127.0.0.1:1/v1", "kind": "embedded", "key_env": "GPU1_API_KEY"}
+    monkeypatch.setenv("CARAVAN_REPLICAS", json.dumps([replica]))
+    monkeypatch.setenv("GPU1_API_KEY", "s\x01cret")
+    found = findings()["model server http://127.0.0.1:1/v1"]
+    assert (found["well"], found["cure"]) == (False, "mend GPU1_API_KEY")
+    assert "cret" not in found["detail"]

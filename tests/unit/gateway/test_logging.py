@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from loguru import logger
+from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
+from adapters.embedded.log_archive import LogArchive
 from gateway.logging import configure_logging, redacted
 
 TOKEN = "crv_" + "A9-_" * 10
@@ -61,6 +64,27 @@ def test_a_file_is_json_too_and_tells_no_values_of_variables(log: StringIO, tmp_
     assert "S3CRET" not in line["exception"]
 
 
+def test_a_file_that_has_grown_too_large_is_archived(log: StringIO, tmp_path: Path) -> None:
+    archive = LogArchive(tmp_path / "archive", largest=500)
+    configure_logging("INFO", "supervisor", tmp_path / "supervisor.log", archive)
+    for n in range(10):
+        logger.info("line {} of some length", n)
+    archived = [gzip.decompress(file.read_bytes()).decode() for file in sorted(archive.folder.iterdir())]
+    kept = "".join((*archived, (tmp_path / "supervisor.log").read_text()))
+    assert [json.loads(line)["message"] for line in kept.splitlines()] == [
+        f"line {n} of some length" for n in range(10)
+    ]
+    assert {file.name for file in tmp_path.iterdir()} == {"archive", "supervisor.log"}
+
+
+def test_a_line_within_a_span_names_it(log: StringIO) -> None:
+    context = SpanContext(0xAB, 0xCD, is_remote=False)
+    with logger.contextualize(trace_id="the request's"), use_span(NonRecordingSpan(context)):
+        logger.info("within")
+    (line,) = lines(log)
+    assert (line["trace_id"], line["span_id"]) == ("ab".rjust(32, "0"), "cd".rjust(16, "0"))
+
+
 def test_libraries_log_through_the_same_door(log: StringIO) -> None:
     logging.getLogger("uvicorn.error").warning("%d%% {full}", 99)
     (line,) = lines(log)
@@ -77,3 +101,8 @@ def test_a_token_is_blotted_out(text: str) -> None:
 
 def test_ordinary_words_stay() -> None:
     assert redacted("the bearer of bad news; crv_") == "the bearer of bad news; crv_"
+
+
+def test_a_tool_server_that_prints_does_not_fill_the_log(log: StringIO) -> None:
+    logging.getLogger("mcp.client.stdio").error("Failed to parse JSONRPC message from server")
+    assert lines(log) == []

@@ -5,16 +5,21 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import ValidationError
 
 from adapters.embedded.errors import EmbeddedError
 from gateway.settings import Settings
-from gateway.stack import SEALING, environment, keyed, listeners, processes, require_free_ports
+from gateway.stack import SEALING, SESSIONS, environment, keyed, listeners, located, processes, require_free_ports
 
 SETTINGS = Settings(
-    database_url="postgresql://u:p@db/x", nats_url="nats://t@nats:4222", model_key="key", token="crv_me"
+    database_url="postgresql://u:p@db/x",
+    nats_url="nats://t@nats:4222",
+    model_key="key",
+    token="crv_me",
+    sentry_dsn="https://key@sentry/1",
 )
 INHERITED = {
     "PATH": "/bin",
@@ -24,7 +29,10 @@ INHERITED = {
     "DATABASE_URL": "postgresql://u:p@db/x",
     "NATS_URL": "nats://t@nats:4222",
     "PGPASSWORD": "p",
+    "OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret",
+    "CARAVAN_SENTRY_DSN": "https://key@sentry/1",
 }
+TRACING = {"OTEL_EXPORTER_OTLP_HEADERS"}
 DATABASE = {"DATABASE_URL", "PGPASSWORD"}
 
 
@@ -36,18 +44,25 @@ def test_the_console_learns_no_secret() -> None:
     assert secrets_of("ui") == set()
 
 
-@pytest.mark.parametrize("name", ["model-server", "prepare-model"])
-def test_the_models_server_learns_its_own_key_alone(name: str) -> None:
-    assert secrets_of(name) == {"CARAVAN_MODEL_KEY"}
+@pytest.mark.parametrize(("name", "tracing"), [("model-server", TRACING), ("prepare-model", set())])
+def test_the_models_server_learns_its_own_key_and_where_traces_go(name: str, tracing: set[str]) -> None:
+    assert secrets_of(name) == {"CARAVAN_MODEL_KEY", *tracing}
 
 
 def test_the_worker_learns_its_servers_and_its_agents_keys_but_nobodys_token() -> None:
-    assert secrets_of("worker") == {*DATABASE, "NATS_URL", "CARAVAN_MODEL_KEY", "OPENAI_API_KEY"}
+    assert secrets_of("worker") == {
+        *DATABASE,
+        "NATS_URL",
+        "CARAVAN_MODEL_KEY",
+        "OPENAI_API_KEY",
+        *TRACING,
+        "CARAVAN_SENTRY_DSN",
+    }
 
 
 @pytest.mark.parametrize("name", ["migrate", "gateway", "projectors", "trainer"])
 def test_the_others_learn_their_servers_and_no_agents_key(name: str) -> None:
-    assert secrets_of(name) == {*DATABASE, "NATS_URL", "CARAVAN_MODEL_KEY"}
+    assert secrets_of(name) == {*DATABASE, "NATS_URL", "CARAVAN_MODEL_KEY", *TRACING, "CARAVAN_SENTRY_DSN"}
 
 
 def test_the_process_alone_that_seals_learns_where_the_seals_key_is() -> None:
@@ -56,6 +71,21 @@ def test_the_process_alone_that_seals_learns_where_the_seals_key_is() -> None:
     assert environment(sealing, "projectors", {}).keys() >= SEALING
     for name in ("migrate", "gateway", "worker", "trainer", "model-server", "prepare-model", "ui"):
         assert environment(sealing, name, {}).keys().isdisjoint(SEALING)
+
+
+def test_the_console_alone_learns_where_its_sessions_are() -> None:
+    kept = SETTINGS.model_copy(update={"console_nats_url": "nats://console:p@nats:4222"})
+    for name in ("migrate", "gateway", "worker", "trainer", "projectors", "model-server", "prepare-model"):
+        assert environment(kept, name, {}).keys().isdisjoint(SESSIONS)
+    assert environment(kept, "ui", {}).keys() >= SESSIONS
+
+
+def test_the_embedded_nats_has_a_password_for_the_console_and_another_for_the_rest(tmp_path: Path) -> None:
+    found = located(Settings(database_url="postgresql://db/x", nats_url=None, home=tmp_path))
+    ours, consoles = urlsplit(str(found.nats_url)), urlsplit(str(found.console_nats_url))
+    assert (ours.username, consoles.username) == ("caravan", "console")
+    assert ours.password != consoles.password
+    assert ours.port == consoles.port
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://notary.example", "notary.example"])

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from threading import Event
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway import tail as tails
-from gateway.tail import Frame, Heartbeat, Tail, TailStopped, TooSlow, Wanted
+from gateway.frames import RUN_REQUESTED, Delta, Frame, Heartbeat, Message, Wanted
+from gateway.tail import Tail, TailStopped, TooSlow
 from projections.failures import OUTAGES
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -43,7 +44,11 @@ class Log:
         aggregate: UUID | None = None,
         limit: int = 500,
         newest_first: bool = False,
+        *,
+        agent: str | None = None,
+        batch: UUID | None = None,
     ) -> Sequence[Mapping[str, Any]]:
+        members = {str(batch), *map(str, self.runs_of(batch))} if batch else set()
         return [
             event
             for event in (reversed(self.events) if newest_first else self.events)
@@ -51,7 +56,13 @@ class Log:
             and (upto is None or event["position"] <= upto)
             and (not types or event["type"] in types)
             and (aggregate is None or event["subject"] == str(aggregate))
+            and (agent is None or event.get("actor") == agent)
+            and (batch is None or event["subject"] in members)
         ][:limit]
+
+    def runs_of(self, batch: UUID) -> list[UUID]:
+        asked = [event for event in self.events if event["type"] == RUN_REQUESTED and event["subject"] == str(batch)]
+        return [UUID(event["data"]["run"]) for event in asked]
 
     def positions(self, after: int = 0) -> list[int]:
         return [event["position"] for event in self.events if event["position"] > after]
@@ -81,13 +92,20 @@ async def test_a_ring_makes_it_look_before_it_would_by_itself() -> None:
 
 async def take(tail: Tail, count: int, after: int | None, wanted: Wanted = Wanted()) -> list[int]:  # noqa: B008
     found: list[int] = []
-    async with asyncio.timeout(10), aclosing(tail.follow(wanted, after)) as frames:
+    async with asyncio.timeout(10), aclosing(one_by_one(tail.follow(wanted, after))) as frames:
         async for frame in frames:
             if isinstance(frame, Frame):
                 found.append(frame.position)
             if len(found) == count:
                 break
     return found
+
+
+async def one_by_one(batches: AsyncGenerator[Sequence[Message]]) -> AsyncGenerator[Any]:
+    async with aclosing(batches):
+        async for batch in batches:
+            for message in batch:
+                yield message
 
 
 async def drain(frames: AsyncIterator[object]) -> None:
@@ -129,7 +147,7 @@ def test_a_client_that_comes_and_goes_at_random_gets_each_position_once(
 async def test_what_happens_between_history_and_the_live_end_is_not_lost() -> None:
     log = Log()
     log.append(2)
-    async with asyncio.timeout(10), running(log) as tail, aclosing(tail.follow(Wanted(), 0)) as frames:
+    async with asyncio.timeout(10), running(log) as tail, aclosing(one_by_one(tail.follow(Wanted(), 0))) as frames:
         # The client holds its last piece of history while the tail moves past what it has not read yet.
         seen = [await anext(frames), await anext(frames)]
         log.append(3)
@@ -205,7 +223,7 @@ async def test_a_client_that_does_not_read_is_told_so_and_holds_nobody_up(monkey
     monkeypatch.setattr(tails, "QUEUE", 10)
     log = Log()
     log.append(1)
-    async with running(log) as tail, aclosing(tail.follow(Wanted(), 0)) as slow:
+    async with running(log) as tail, aclosing(one_by_one(tail.follow(Wanted(), 0))) as slow:
         await anext(slow)
         log.append(1)
         await anext(slow)
@@ -249,10 +267,97 @@ async def test_the_tail_goes_on_where_it_was_whatever_went_wrong(
         assert await taking == log.positions()
 
 
+def step_recorded(step: UUID) -> dict[str, Any]:
+    data = {"step": {"id": str(step)}}
+    return {"type": "workflow.step_recorded", "data": data, "actor": "ada", "actorkind": "agent"}
+
+
+def delta(step: UUID, run: UUID = ONE) -> Delta:
+    return Delta("a word", run, step, "ada")
+
+
+async def next_but_heartbeats(messages: AsyncIterator[Any]) -> Any:
+    async for message in messages:
+        if not isinstance(message, Heartbeat):
+            return message
+    raise AssertionError("the stream has ended")
+
+
+async def test_who_asks_for_it_hears_what_is_said_in_that_run_until_the_step_is_recorded() -> None:
+    log, step, later = Log(), UUID(int=7), UUID(int=8)
+    wanted = Wanted(aggregate=ONE, agent="ada", deltas=True)
+    async with (
+        asyncio.timeout(10),
+        running(log) as tail,
+        aclosing(one_by_one(tail.follow(wanted, 0))) as ours,
+        aclosing(one_by_one(tail.follow(Wanted(aggregate=ONE), 0))) as theirs,
+    ):
+        await all_here(tail, ours, theirs)
+        tail.mention(delta(step))
+        tail.mention(delta(step, run=OTHER))
+        tail.mention(Delta("a word", ONE, step, "eve"))
+        assert await next_but_heartbeats(ours) == delta(step)
+        log.append(1)
+        log.events[-1] |= step_recorded(step)
+        log.append(1)
+        assert (await next_but_heartbeats(ours)).step == step
+        tail.mention(delta(step))
+        tail.mention(delta(later))
+        assert await next_but_heartbeats(ours) == delta(later)
+        assert (await next_but_heartbeats(theirs)).step == step
+
+
+async def all_here(tail: Tail, *clients: AsyncIterator[Any]) -> None:
+    """Each is past its history: its first heartbeat has come."""
+    for client in clients:
+        assert isinstance(await anext(client), Heartbeat)
+
+
+async def test_a_delta_that_waits_while_its_step_is_read_from_history_is_not_told_after_it() -> None:
+    class Slow(Log):
+        reading, read_on = Event(), Event()
+
+        def page(self, *args: Any, **named: Any) -> Sequence[Mapping[str, Any]]:
+            if len(args) > 1 and args[1] is not None:  # the gap between history and the live end
+                self.reading.set()
+                self.read_on.wait(10)
+            return super().page(*args, **named)
+
+    log, step, later = Slow(), UUID(int=7), UUID(int=8)
+    log.append(1)
+    log.events[-1] |= step_recorded(step)
+    async with (
+        asyncio.timeout(10),
+        running(log) as tail,
+        aclosing(one_by_one(tail.follow(Wanted(aggregate=ONE, deltas=True), log.head() - 1))) as client,
+    ):
+        assert (await anext(client)).step == step
+        following = asyncio.ensure_future(anext(client))
+        await asyncio.to_thread(log.reading.wait, 10)
+        tail.mention(delta(step))
+        tail.mention(delta(later))
+        log.read_on.set()
+        assert await following == delta(later)
+
+
+async def test_a_client_that_lags_behind_loses_deltas_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "DELTAS", 3)
+    log = Log()
+    async with running(log) as tail, aclosing(one_by_one(tail.follow(Wanted(aggregate=ONE, deltas=True), 0))) as client:
+        await all_here(tail, client)
+        for number in range(10):
+            tail.mention(delta(UUID(int=number)))
+        log.append(5)
+        await asyncio.sleep(0.1)
+        got = [await anext(client) for _ in range(8)]
+    assert [message.step.int for message in got[:3]] == [0, 1, 2]
+    assert [message.position for message in got[3:]] == log.positions()
+
+
 async def test_while_nothing_happens_the_stream_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tails, "IDLE_SECONDS", 0.01)
-    async with running(Log()) as tail, aclosing(tail.follow(Wanted(), None)) as frames:
-        assert await anext(frames) == Heartbeat(0)
+    async with running(Log()) as tail, aclosing(one_by_one(tail.follow(Wanted(), None))) as frames:
+        assert await anext(frames) == Heartbeat.at(0)
 
 
 async def test_a_heartbeat_says_how_far_a_filtered_client_need_not_look_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,12 +365,12 @@ async def test_a_heartbeat_says_how_far_a_filtered_client_need_not_look_again(mo
     log = Log()
     log.append(1, "workflow.failed")
     log.append(3, "workflow.started")
-    async with running(log) as tail, aclosing(tail.follow(Wanted(("workflow.failed",)), 0)) as frames:
+    async with running(log) as tail, aclosing(one_by_one(tail.follow(Wanted(("workflow.failed",)), 0))) as frames:
         first = await anext(frames)
         assert first.position == log.positions()[0]
-        assert await anext(frames) == Heartbeat(log.head())
+        assert await anext(frames) == Heartbeat.at(log.head())
         log.append(5, "workflow.started")
-        assert await anext(frames) == Heartbeat(log.head())
+        assert await anext(frames) == Heartbeat.at(log.head())
 
 
 async def test_a_tail_that_cannot_read_says_so_to_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,3 +384,60 @@ async def test_a_tail_that_cannot_read_says_so_to_whoever_asks(monkeypatch: pyte
         works.probe()
         with pytest.raises(TailStopped, match="no such column"):
             stands.probe()
+
+
+async def test_a_batch_is_followed_with_the_runs_that_it_asks_for_before_and_meanwhile() -> None:
+    log, batch, other = Log(), uuid4(), uuid4()
+    runs = [uuid4() for _ in range(3)]
+
+    def ask(run: UUID, of: UUID = batch) -> None:
+        log.append(1, RUN_REQUESTED, of)
+        log.events[-1]["data"] = {"run": str(run)}
+        log.append(1, "workflow.requested", run)
+
+    ask(runs[0])
+    before = log.head()
+    ask(runs[1])
+    async with running(log) as tail:
+        wanted = Wanted(batch=batch)
+        from_now_on = asyncio.create_task(take(tail, 5, None, wanted))
+        while not tail.has_clients:  # noqa: ASYNC110 - the tail has no event for it
+            await asyncio.sleep(0.001)
+        since = log.head()
+        from_before = asyncio.create_task(take(tail, 7, before, wanted))
+        ask(uuid4(), of=other)
+        log.append(1, "workflow.started", runs[0])
+        ask(runs[2])
+        log.append(1, "workflow.completed", runs[2])
+        log.append(1, "batch.completed", batch)
+        history, live = await asyncio.gather(from_before, from_now_on)
+    of_batch = [event for event in log.events if event["subject"] in {str(one) for one in (batch, *runs)}]
+    assert history == [event["position"] for event in of_batch if event["position"] > before]
+    assert live == [event["position"] for event in of_batch if event["position"] > since]
+
+
+async def test_who_follows_a_batch_that_somebody_else_left_at_once_misses_none_of_its_runs() -> None:
+    log, batch, run = Log(), uuid4(), uuid4()
+    looking, left, runs_of = Event(), Event(), log.runs_of
+
+    def slowly(batch: UUID) -> list[UUID]:
+        found = runs_of(batch)
+        looking.set()
+        left.wait(5)
+        return found
+
+    async with running(log) as tail:
+        with tail._subscribed(Wanted(batch=batch)):
+            log.runs_of = slowly  # type: ignore[method-assign]
+            log.append()
+            await asyncio.to_thread(looking.wait, 5)
+        left.set()
+        log.append(1, RUN_REQUESTED, batch)
+        log.events[-1]["data"] = {"run": str(run)}
+        while tail._position < log.head():  # noqa: ASYNC110 - the tail has no event for it
+            await asyncio.sleep(0.001)
+        following = asyncio.create_task(take(tail, 1, None, Wanted(batch=batch)))
+        while not tail.has_clients:  # noqa: ASYNC110 - the tail has no event for it
+            await asyncio.sleep(0.001)
+        log.append(1, "workflow.completed", run)
+        assert await asyncio.wait_for(following, 2) == [log.head()]

@@ -8,16 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.dataset_recipe import Filter
+from domain.dataset_rows import rows
 from domain.events import Recorded
+from domain.pair import Verdict
 from projections import (
     ALL,
     agent_rosters,
     audit,
     ballots,
+    batch_runs,
     datasets,
     dpo_annotations,
+    evaluations,
     interaction_log,
     lora_adapters,
+    opinions,
+    rubrics,
     training_metrics,
     training_runs,
     workflow_runs,
@@ -25,6 +32,7 @@ from projections import (
 from projections.engine import fold_all
 from projections.projector import Projector, Row
 from tests import story
+from tests.builders import CAST, NOW, a_preference, a_workflow, lives, recorded
 
 STORY = list(story.recorded(story.events()))
 
@@ -67,7 +75,7 @@ def test_without_its_beginning_an_aggregate_has_no_row(projector: Projector):
     later = [recorded for recorded in read_by(projector) if recorded.event.originator_version > 1]
     assert begun
     once = {interaction_log.TABLE, ballots.TABLE, training_metrics.TABLE, agent_rosters.TABLE, lora_adapters.TABLE}
-    once.add(audit.TABLE)
+    once |= {audit.TABLE, batch_runs.TABLE, opinions.TABLE, rubrics.TABLE}
     assert bool(folded(projector, later)) == (projector.table in once)
 
 
@@ -102,6 +110,14 @@ def test_the_log_keeps_a_call_as_it_was():
     assert (row["input_tokens"], row["output_tokens"], row["adapter"]) == (21, 13, "team@1")
 
 
+def test_the_log_keeps_the_use_of_a_tool_beside_the_calls():
+    run = story.id_of("retried run")
+    (row,) = (row for row in folded(interaction_log.PROJECTOR).values() if row["phase"] == "tool")
+    assert (row["run_id"], row["agent"], row["n"], row["model"]) == (run, "ada", 0, None)
+    assert (row["error"], row["latency"], row["tool_calls"][0]["name"]) == ("no answer within 60 s", 60.0, "search")
+    assert folded(workflow_runs.PROJECTOR)[run]["steps"] == 2
+
+
 def test_a_ballot_keeps_what_its_judge_was_shown_first():
     row = folded(ballots.PROJECTOR)[story.BALLOTS[1]]
     assert (row["first"], row["second"]) == (story.STEPS["bob"], story.STEPS["ada"])
@@ -117,12 +133,56 @@ def test_a_ballot_keeps_what_its_judge_was_shown_first():
         ("edited", "settled", "edited", 1.0),
         ("rejected", "rejected", "rejected", 1.0),
         ("withdrawn", "withdrawn", None, 0.5),
+        ("taken back", "waiting", None, 0.5),
     ],
 )
 def test_a_pair_stands_as_its_last_verdict_leaves_it(name: str, state: str, verdict: str | None, weight: float):
     row = folded(dpo_annotations.PROJECTOR)[story.id_of(name)]
     assert (row["state"], row["verdict"], row["weight"]) == (state, verdict, weight)
     assert row["annotated_by"] == ("ada" if verdict else None)
+
+
+def test_a_disputed_pair_stands_as_it_was_proposed_and_comes_first():
+    rows = folded(dpo_annotations.PROJECTOR)
+    row = rows[story.id_of("disputed")]
+    assert (row["state"], row["verdict"], row["spoken_by"], row["wanted"]) == ("disputed", None, ["ada", "ben"], 2)
+    assert (row["chosen_agent"], row["weight"], row["assigned_to"]) == ("ada", 0.5, [])
+    assert row["urgency"] == max(each["urgency"] for each in rows.values())
+
+
+def test_who_skipped_a_pair_and_who_took_their_word_back_is_known():
+    row = folded(dpo_annotations.PROJECTOR)[story.id_of("taken back")]
+    assert (row["skipped_by"], row["spoken_by"], row["annotated_at"]) == (["cyd"], [], None)
+    said = [each for each in folded(opinions.PROJECTOR).values() if each["preference_id"] == row["preference_id"]]
+    assert [(each["verdict"], each["undone"]) for each in said] == [
+        *(("flipped", False), ("accepted", False), ("flipped", True), (None, True))
+    ]
+    assert {each["chosen_step"] for each in said} == {story.STEPS["ada"]}
+
+
+def test_a_word_that_names_nobody_is_not_of_whoever_takes_theirs_back():
+    preference = a_preference()
+    preference.annotate(Verdict.FLIPPED, "", NOW)
+    preference.annotate(Verdict.ACCEPTED, "", NOW, "ada")
+    preference.undo("ada", "", NOW)
+    log = recorded(preference.collect_events())  # type: ignore[arg-type]
+    (row,) = folded(dpo_annotations.PROJECTOR, log).values()
+    assert (row["verdict"], row["annotated_by"], row["spoken_by"]) == ("flipped", None, [])
+    (of_dataset,) = rows(lives(log), Filter())
+    assert (of_dataset.verdict, of_dataset.annotator) == (Verdict.FLIPPED, None)
+
+
+def test_a_word_that_is_the_last_again_is_not_of_the_moment_of_the_undo():
+    def left_by(undoer: str) -> tuple[Any, ...]:
+        preference = a_preference()
+        for name in ("ada", "ben"):
+            preference.annotate(Verdict.ACCEPTED, f"{name}'s", NOW, name)
+        preference.undo(undoer, "", NOW)
+        (row,) = folded(dpo_annotations.PROJECTOR, recorded(preference.collect_events())).values()  # type: ignore[arg-type]
+        return tuple(row[name] for name in ("annotated_by", "annotator_kind", "annotated_at", "note"))
+
+    assert left_by("ben") == ("ada", None, None, None)
+    assert left_by("ada") == ("ben", "human", NOW, "ben's")
 
 
 def test_a_flip_swaps_texts_agents_and_steps():
@@ -151,6 +211,16 @@ def test_an_adapter_remembers_its_last_promotion():
     assert (names["team@1"]["state"], names["team@2"]["state"]) == ("promoted", "retired")
     assert names["team@1"]["promoted_position"] < names["team@2"]["promoted_position"]
     assert names["team@2"]["reason"] == "worse after all"
+    assert (names["team@3"]["state"], names["team@3"]["reason"]) == ("rolled_back", "it says too much")
+
+
+def test_an_evaluation_shows_what_is_compared_and_what_came_out():
+    rows = folded(evaluations.PROJECTOR)
+    completed, failed = (rows[story.id_of(f"{how} evaluation")] for how in ("completed", "failed"))
+    assert (completed["adapter"], completed["against"], completed["part"]) == ("team@3", "base", "test")
+    assert (completed["state"], completed["figures"]["win_rate"]["low"]) == ("completed", 0.5)
+    assert completed["items_file"] == {"sha256": story.SHA, "size": 4096}
+    assert (failed["state"], failed["figures"], failed["reason"][:6]) == ("failed", None, "all 4 ")
 
 
 def test_the_audit_knows_of_each_event_who_did_it_and_with_what():
@@ -162,7 +232,9 @@ def test_the_audit_knows_of_each_event_who_did_it_and_with_what():
     assert by_type["workflow.ballot_cast"]["agent"] == "bob"
     trained = by_type["training_run.completed"]
     assert (trained["model"], trained["adapter"]) == ("smollm2-135m-instruct", "team@1")
-    assert {row["adapter"] for row in rows if row["type"].startswith("lora_adapter")} == {"team@1", "team@2"}
+    assert {row["adapter"] for row in rows if row["type"].startswith("lora_adapter")} == {
+        *("team@1", "team@2", "team@3"),
+    }
     assert (by_type["dataset.built"]["actor"], by_type["dataset.built"]["actor_kind"]) == ("ada", "human")
 
 
@@ -171,3 +243,20 @@ def test_every_revision_of_the_roster_has_its_row():
     assert [rows[n]["reason"] for n in (1, 2)] == ["the first", "bob joins"]
     assert rows[2]["agents"][1]["tools"] == ["search"]
     assert (rows[2]["author"], rows[2]["author_kind"]) == ("ada", "human")
+
+
+def test_a_run_counts_who_took_it_from_the_dead_and_how_often_it_fell_short_over_its_retries() -> None:
+    run = a_workflow()
+    run.start("worker-1", CAST, at=NOW)
+    run.start("worker-2", CAST, at=NOW)
+    run.release(2, "the worker stops", at=NOW)
+    run.start("worker-3", CAST, at=NOW)
+    run.fail(3, "tiny (embedded) did not answer for 180 s: is it up?", at=NOW)
+    run.retry(None, "", at=NOW)
+    run.start("worker-3", CAST, at=NOW)
+    run.fail(4, "KeyError: 'a'", at=NOW)
+    row = None
+    for each in recorded(run.collect_events()):
+        row = workflow_runs.fold(row, each)
+    assert row is not None
+    assert (row["takeovers"], row["failures"]) == (1, {"model": 1, "KeyError": 1})

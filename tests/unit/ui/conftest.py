@@ -6,7 +6,8 @@ from tests.unit.ui.screen import empty_lists
 from tests.unit.ui.scripted_gateway import ScriptedGateway, scripted_gateway
 from ui import person
 from ui.api import Api
-from ui.sessions import SESSIONS, Session
+from ui.session import Session
+from ui.sessions import SESSIONS
 
 
 @pytest.fixture

@@ -11,12 +11,30 @@ from streamlit.testing.v1.element_tree import Button
 from tests.unit.ui.scripted_gateway import ScriptedGateway
 
 NOTHING = {"items": [], "next": None, "position": 0}
-LISTS = ("adapters", "agents/revisions", "datasets", "events", "preferences", "training-runs", "workflows")
+LISTS = (
+    *("adapters", "agents/revisions", "datasets", "events", "preferences", "training-runs", "workflows"),
+    *("jobs", "jobs/kinds", "jobs/queues", "schedules", "batches"),
+    *("leaderboard", "leaderboard/history", "judges", "evaluations"),
+)
+
+
+A_PAIR = "dc2ba57e-ec67-5992-b093-661aa91ba58e"
+RUBRIC = {
+    "version": 3,
+    "annotators": 1,
+    "criteria": [
+        {"name": "truth", "question": "Which one is true?", "levels": ["right", "both", "left"], "compares": True}
+    ],
+}
 
 
 def empty_lists(gateway: ScriptedGateway) -> None:
-    """A Caravan in which nothing has happened yet."""
+    """A Caravan in which nothing has happened yet; of A_PAIR, where there is one, nobody has said anything."""
     gateway.standing |= {f"/v1/{name}": NOTHING for name in LISTS}
+    gateway.standing["/v1/serving"] = {"looked_after": False, "replicas": []}
+    gateway.standing["/v1/annotations/queue"] = NOTHING | {"count": 0}
+    gateway.standing["/v1/annotations/rubric"] = RUBRIC
+    gateway.standing[f"/v1/preferences/{A_PAIR}/opinions"] = {"mine": None, "others": [], "hidden": 0}
 
 
 def opened(page: str, **query: str) -> AppTest:
@@ -54,10 +72,24 @@ def _site(page: str) -> None:
     from ui import links
     from ui.troubles import guarded
 
-    names = ("overview", "runs", "annotate", "datasets", "training", "adapters", "agents", "log", "events")
+    names = (
+        "overview",
+        "runs",
+        "batches",
+        "annotate",
+        "datasets",
+        "training",
+        "adapters",
+        "agents",
+        "log",
+        "events",
+        "jobs",
+        "leaderboard",
+    )
     pages = [
         st.Page(import_module(f"ui.views.{name}").page, title=name, url_path=name, default=name == page)
         for name in names
     ]
     links.publish(pages)
+    st.session_state[links._PAGES][page] = pages[names.index(page)]  # the page of the site's root has no path
     guarded(st.navigation(pages, position="hidden").run)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from tests.unit.ui.pairs import ID, PAIRS
 from tests.unit.ui.screen import button, field, opened, texts
 from tests.unit.ui.scripted_gateway import ScriptedGateway
-from tests.unit.ui.test_pair import ID, PAIRS
 
 pytestmark = pytest.mark.usefixtures("eva")
 
@@ -21,12 +21,32 @@ def labels(screen) -> list[str]:
     return [button.label for button in screen.button]
 
 
-@pytest.mark.parametrize(("count", "next", "told"), [(3, None, "3"), (200, "c", "200+")])
-def test_how_many_wait_is_told_as_far_as_it_was_counted(gateway: ScriptedGateway, count, next, told):
-    gateway.standing["/v1/preferences"] = pairs(count, next)
-    assert f"Annotate ({told} waiting)" in labels(opened("annotate"))
+def queued(count: int) -> dict[str, object]:
+    """A queue of so many, of which a page holds two."""
+    item = PAIRS[None] | {"proposed_at": "2026-01-01T00:00:00Z", "judged": 1, "reasons": ["1 of 2 judges disagree"]}
+    return {"items": [item, item], "next": "c", "count": count, "position": 9}
+
+
+def test_how_many_wait_is_told_and_why_each_comes_where_it_does(gateway: ScriptedGateway):
+    gateway.standing["/v1/annotations/queue"] = queued(1204)
+    screen = opened("annotate")
+    assert "Annotate (1,204 waiting)" in labels(screen)
+    assert list(screen.dataframe[0].value["why"]) == ["1 of 2 judges disagree"] * 2
     gateway.standing[f"/v1/preferences/{ID}"] = PAIRS[None]
-    assert f"{told} waiting" in texts(opened("annotate", pair=ID).caption)
+    assert "1,204 waiting" in texts(opened("annotate", pair=ID).caption)
+
+
+def test_agreement_is_counted_when_it_is_asked_for(gateway: ScriptedGateway):
+    overall = {"annotators": 2, "pairs": 3, "unanimous": 1, "alpha": 0.412}
+    judge = {"judge": "ada", "method": "likelihood/1", "pairs": 3, "agreed": 2, "kappa": None}
+    found = {"overall": overall, "criteria": [overall | {"rubric": 1, "criterion": "truth"}], "judges": [judge]}
+    gateway.standing["/v1/annotations/agreement"] = found | {"position": 9}
+    screen = opened("annotate")
+    assert not any("agreement" in request.path for request in gateway.requests)
+    screen.toggle[0].set_value(True).run()
+    alpha, kappa = (each.value for each in screen.dataframe[-2:])
+    assert list(alpha["of"]) == ["The verdict", "truth (rubric 1)"]
+    assert list(kappa["judge"]) == ["ada"]
 
 
 def test_another_state_begins_with_its_newest_pairs_again(gateway: ScriptedGateway):
@@ -37,6 +57,16 @@ def test_another_state_begins_with_its_newest_pairs_again(gateway: ScriptedGatew
     screen.segmented_control[0].set_value("rejected").run()
     assert "cursor" not in screen.query_params
     assert not any("cursor=" in request.path for request in gateway.requests)
+
+
+def test_a_list_tells_of_a_pair_that_is_still_to_be_judged_nothing_that_speaks_for_an_answer(gateway: ScriptedGateway):
+    item = PAIRS[None] | {"proposed_at": "2026-01-01T00:00:00Z"}
+    mine, settled = item | {"spoken_by": ["eva"]}, item | {"state": "settled"}
+    gateway.standing["/v1/preferences"] = {"items": [item, mine, settled], "next": None, "position": 9}
+    screen = opened("annotate", state="All")
+    shown = screen.dataframe[-1].value
+    assert list(shown["chosen_agent"].fillna("")) == ["", "ada", "ada"]
+    assert list(shown["rejected_agent"].fillna("")) == ["", "bob", "bob"]
 
 
 def test_a_pair_written_by_hand_is_proposed_and_shown(gateway: ScriptedGateway):
@@ -70,4 +100,7 @@ def test_a_pair_is_withdrawn_in_the_version_that_was_seen(gateway: ScriptedGatew
 def test_of_a_withdrawn_pair_nothing_more_can_be_said(gateway: ScriptedGateway):
     gateway.standing[f"/v1/preferences/{ID}"] = PAIRS["accepted"] | {"state": "withdrawn"}
     screen = opened("annotate", pair=ID)
-    assert all(button(screen, label).disabled for label in ("Accept", "Flip", "Reject", "Withdraw the pair"))
+    assert all(
+        button(screen, label).disabled
+        for label in ("Left is better", "Right is better", "Neither", "Withdraw the pair")
+    )

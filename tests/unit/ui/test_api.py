@@ -95,9 +95,9 @@ def test_a_refusal_says_what_is_wrong_and_where(gateway, api):
 
 
 def test_a_forms_defaults_are_those_of_the_api_and_are_asked_for_once(gateway, api):
-    fields = {"steps": {"type": "integer", "default": 24}, "alias": {"type": "string"}}
+    fields = {"max_steps": {"type": "integer", "default": 24}, "alias": {"type": "string"}}
     gateway.answers_with({"components": {"schemas": {"TrainingConfig": {"properties": fields}}}})
-    assert api.defaults("TrainingConfig") == api.defaults("TrainingConfig") == {"steps": 24}
+    assert api.defaults("TrainingConfig") == api.defaults("TrainingConfig") == {"max_steps": 24}
     (request,) = gateway.requests
     assert request.path == "/openapi.json"
 

@@ -7,11 +7,14 @@ from streamlit.testing.v1 import AppTest
 
 from tests.unit.ui.screen import button, field, opened, reloaded
 from tests.unit.ui.scripted_gateway import ScriptedGateway
-from ui.sessions import Role, Session
+from ui.session import Role, Session
 
 pytestmark = pytest.mark.usefixtures("eva")
 
-ROSTER = {"revision": 1, "text": "", "agents": [{"name": "ada"}, {"name": "bob"}]}
+AGENTS = [
+    {"name": name, "role": "", "model": {"name": "tiny"}, "adapter": None, "tools": ["math"]} for name in ("ada", "bob")
+]
+ROSTER = {"revision": 1, "text": "", "agents": AGENTS}
 WHEN = "2026-01-01T00:00:00Z"
 WRITTEN = {"id": "1", "version": 1, "position": 9}
 
@@ -54,11 +57,11 @@ def test_a_dataset_about_to_be_built(gateway: ScriptedGateway) -> None:
 
 
 def test_a_training_about_to_be_started(gateway: ScriptedGateway) -> None:
-    usual = {"steps": 24, "learning_rate": 2e-5, "beta": 0.1, "seed": 7}
+    usual = {"max_steps": 24, "max_pairs": 64, "max_length": 256, "learning_rate": 2e-5, "beta": 0.1, "seed": 7}
     properties = {name: {"default": value} for name, value in usual.items()}
     gateway.standing["/openapi.json"] = {"components": {"schemas": {"TrainingConfig": {"properties": properties}}}}
     gateway.standing["/v1/datasets"] = listed(dataset("one"), dataset("two"))
-    numbers = {"Steps": 3, "Learning rate": 1e-4, "Beta": 0.5, "Seed": 1}
+    numbers = {"Steps": 3, "Most pairs": 99, "Most tokens": 512, "Learning rate": 1e-4, "Beta": 0.5, "Seed": 1}
     screen = opened("training")
     assert [one.value for one in screen.number_input] == list(usual.values())
     field(screen, "selectbox", "Dataset").set_value("two").run()
@@ -73,14 +76,18 @@ def test_a_training_about_to_be_started(gateway: ScriptedGateway) -> None:
 
 def test_the_reason_to_promote_an_adapter_also_when_somebody_retires_another(gateway: ScriptedGateway) -> None:
     passport = {
-        "config": {"steps": 1, "seed": 1},
+        "config": {"max_steps": 1, "seed": 1},
+        "steps": 1,
         "pairs": 2,
         "training_run": "t",
         "dataset_id": "d",
+        "made_with": {},
         **dict.fromkeys(("sha256", "dataset_sha256", "base_sha256", "base_model", "position"), "x"),
     }
     adapter = {"name": "team@1", "alias": "team", "version": 1, "state": "registered", "in_use": False, "reason": ""}
     gateway.standing["/v1/adapters/team@1"] = adapter | {"registered_at": WHEN, "passport": passport}
+    nothing = {"history": [], "runs": 0, "newest_runs": [], "reproductions": []}
+    gateway.standing["/v1/adapters/team@1/passport"] = nothing
     screen = opened("adapters", adapter="team@1")
     field(screen, "text_input", "Reason").input("it is better").run()
     gateway.standing["/v1/adapters/team@1"] |= {"version": 2}

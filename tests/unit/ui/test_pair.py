@@ -1,103 +1,94 @@
-"""What a button says of a pair is what happens to it, also where the pair is settled already."""
+"""What a button says of a pair is what happens to it, also where the pair is settled already; and who is shown what."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from tests.unit.ui.screen import button, opened, texts
+from tests.unit.ui.pairs import BLUE, ID, PAIRS, SKY, an_opinion, pair, sent_by, shown, sides
+from tests.unit.ui.screen import button, field, opened, texts
 from tests.unit.ui.scripted_gateway import ScriptedGateway
-
-ID = "dc2ba57e-ec67-5992-b093-661aa91ba58e"
-BLUE, SKY = "Blue light scatters most.", "The sky is the sea’s mirror."
-BETTER = "Shorter waves scatter more."
+from ui import person
+from ui.session import Role
 
 pytestmark = pytest.mark.usefixtures("eva")
 
 
-def completion(text: str, agent: str | None) -> dict[str, Any]:
-    return {"messages": [{"role": "assistant", "content": text}], "agent": agent, "step": None}
-
-
-def pair(verdict: str | None, chosen: str, rejected: str, method: str = "bradley-terry/1") -> dict[str, Any]:
-    """As the API tells it: ada's BLUE was proposed as the better one, bob's SKY as the worse one."""
-    prompt = [{"role": "user", "content": "Why is the sky blue?"}]
-    authors = {BLUE: "ada", SKY: "bob", BETTER: "ada"}
-    proposed = {"prompt": prompt, "chosen": completion(BLUE, "ada"), "rejected": completion(SKY, "bob")}
-    first = {"type": "preference.proposed", "actor": "worker", "time": "2026-01-01T00:00:00Z"}
-    return {
-        "preference_id": ID,
-        "version": 2,
-        "state": {None: "waiting", "rejected": "rejected"}.get(verdict, "settled"),
-        "prompt": prompt,
-        "chosen": [{"role": "assistant", "content": chosen}],
-        "rejected": [{"role": "assistant", "content": rejected}],
-        "chosen_agent": authors[chosen],
-        "rejected_agent": authors[rejected],
-        "method": method,
-        "probability": 0.9,
-        "verdict": verdict,
-        "annotated_by": verdict and "eva",
-        "annotator_kind": verdict and "human",
-        "annotated_at": verdict and "2026-01-01T00:00:10Z",
-        "history": [first | {"data": {"pair": proposed, "method": method}}],
-    }
-
-
-PAIRS = {
-    None: pair(None, BLUE, SKY),
-    "accepted": pair("accepted", BLUE, SKY),
-    "flipped": pair("flipped", SKY, BLUE),
-    "rejected": pair("rejected", BLUE, SKY),
-    "edited": pair("edited", BETTER, SKY),
-}
-
-
-def shown(gateway: ScriptedGateway, verdict: str | None) -> AppTest:
-    gateway.standing[f"/v1/preferences/{ID}"] = PAIRS[verdict]
-    return opened("annotate", pair=ID)
-
-
-def sides(screen: AppTest) -> list[tuple[str, str]]:
-    """The heading and the text of the answers that the verdicts speak of, the left one first."""
-    headings = [text for text in texts(screen.markdown) if "· ada" in text or "· bob" in text]
-    answers = [text for text in texts(screen.text) if text in (BLUE, SKY, BETTER)]
-    return list(zip(headings, answers, strict=True))[-2:]
+def test_an_imported_pair_says_where_it_comes_from_and_can_be_annotated(gateway: ScriptedGateway) -> None:
+    source = {"import_id": "j1", "sha256": "c0de", "line": 1204, "annotator": "gpt*4"}
+    imported = PAIRS[None] | {"state": "imported", "method": "imported/alpaca-eval/1", "source": source}
+    gateway.standing[f"/v1/preferences/{ID}"] = imported
+    screen = opened("annotate", pair=ID)
+    assert any("line 1,204 of a file, judged by gpt\\*4" in caption for caption in texts(screen.caption))
+    assert not button(screen, "Left is better").disabled
 
 
 @pytest.mark.parametrize(
     ("verdict", "left", "right"),
     [
-        (None, "Better", "Worse"),
-        ("accepted", "Better", "Worse"),
-        ("flipped", "Worse", "Better"),
+        ("accepted", "Worse", "Better"),
+        ("flipped", "Better", "Worse"),
         ("rejected", "Left out", "Left out"),
-        ("edited", "Proposed as better", "Proposed as worse"),
+        ("edited", "Proposed as worse", "Proposed as better"),
     ],
 )
-def test_the_answer_that_was_proposed_as_the_better_one_stays_at_the_left(gateway, verdict, left, right):
-    screen = shown(gateway, verdict)
-    assert sides(screen) == [(f"**{left}** · ada", BLUE), (f"**{right}** · bob", SKY)]
-    assert button(screen, "Accept").help.startswith("The left answer is better")
+def test_an_answer_stays_at_its_side_whatever_is_said_of_it(gateway, verdict, left, right):
+    assert sides(shown(gateway, verdict)) == [(f"**{left}** · bob", SKY), (f"**{right}** · ada", BLUE)]
 
 
-def test_an_edited_pair_shows_the_texts_that_count_above_those_that_were_proposed(gateway):
-    screen = shown(gateway, "edited")
-    headings, answers = texts(screen.markdown), texts(screen.text)
-    assert headings.index("**Better** · ada") < headings.index("**Proposed as better** · ada")
-    assert answers.index(BETTER) < answers.index(BLUE)
+def test_whoever_has_not_spoken_is_told_neither_authors_nor_what_is_thought_to_be_better(gateway):
+    screen = shown(gateway, None)
+    assert sides(screen) == [("**Left**", SKY), ("**Right**", BLUE)]
+    told = " ".join([*texts(screen.caption), *texts(screen.markdown)])
+    assert "Proposed by the ballots of its run, bradley" in told
+    assert not any(word in told for word in ("ada", "bob", "better", "90 %"))
+    assert not any(one.label.startswith("History") for one in screen.expander)
 
 
-def test_a_verdict_on_a_flipped_pair_is_sent_as_the_person_meant_it(gateway):
-    screen = shown(gateway, "flipped")
+@pytest.mark.parametrize(("role", "state"), [("viewer", "waiting"), ("operator", "settled")])
+def test_whoever_is_not_asked_is_told_both(gateway, monkeypatch, role, state):
+    monkeypatch.setattr(person.session(), "role", Role[role.upper()])
+    gateway.standing[f"/v1/preferences/{ID}"] = PAIRS[None] | {"state": state}
+    screen = opened("annotate", pair=ID)
+    assert sides(screen) == [("**Proposed as worse** · bob", SKY), ("**Proposed as better** · ada", BLUE)]
+    assert any("right is better (90 % sure)" in caption for caption in texts(screen.caption))
+
+
+@pytest.mark.parametrize("before", [None, "flipped"])
+@pytest.mark.parametrize(
+    ("pressed", "verdict"), [("Left is better", "flipped"), ("Right is better", "accepted"), ("Neither", "rejected")]
+)
+def test_a_choice_is_sent_as_the_person_meant_it(gateway, before, pressed, verdict):
+    screen = shown(gateway, before)
     gateway.answers_with({"id": ID, "version": 3, "position": 9})
-    button(screen, "Accept").click().run()
+    button(screen, pressed).click().run()
     sent = next(request for request in gateway.requests if request.method == "POST")
-    assert json.loads(sent.body) == {"verdict": "accepted", "note": ""}
-    assert sent.headers["if-match"] == '"2"'
+    assert json.loads(sent.body) == {"verdict": verdict, "note": ""}
+    assert sent.headers.get("if-match") == ('"2"' if before else None)
+
+
+def test_what_others_do_meanwhile_does_not_come_between_a_first_word(gateway):
+    screen = shown(gateway, None)
+    gateway.standing[f"/v1/preferences/{ID}"] = PAIRS["accepted"] | {"version": 3}
+    others = [an_opinion("dan", "accepted")]
+    gateway.standing[f"/v1/preferences/{ID}/opinions"] = {"mine": None, "others": others, "hidden": 0}
+    field(screen, "text_input", "Note").input("seen").run()
+    assert sides(screen) == [("**Left**", SKY), ("**Right**", BLUE)]
+    assert not any(one.label.startswith(("History", "Opinions")) for one in screen.expander)
+    gateway.answers_with({"id": ID, "version": 4, "position": 9})
+    button(screen, "Left is better").click().run()
+    assert sent_by(gateway)[1] == {"verdict": "flipped", "note": "seen"}
+
+
+def test_whoever_knows_what_others_said_is_told_that_the_pair_is_another_by_now(gateway):
+    screen = shown(gateway, "accepted")
+    assert not screen.info
+    changed = PAIRS["flipped"] | {"version": 3}
+    gateway.standing[f"/v1/preferences/{ID}"] = changed
+    button(screen, "Left is better").click().run()
+    assert [request for request in gateway.requests if request.method == "POST"] == []
+    assert "worker changed this pair since you last saw it" in " ".join(texts(screen.info))
 
 
 def test_nobody_is_said_to_have_voted_on_a_pair_written_by_hand(gateway):
@@ -107,15 +98,21 @@ def test_nobody_is_said_to_have_voted_on_a_pair_written_by_hand(gateway):
     assert "by hand" in told
 
 
-def test_an_edit_begins_with_the_texts_that_count(gateway):
+def test_whoever_only_looks_sees_what_is_thought_and_cannot_judge(gateway):
     screen = shown(gateway, None)
-    button(screen, "Edit the texts").click().run()
-    assert [area.value for area in screen.text_area] == [BLUE, SKY]
+    button(screen, "Only look").click().run()
+    assert sides(screen) == [("**Proposed as worse** · bob", SKY), ("**Proposed as better** · ada", BLUE)]
+    assert all(button(screen, label).disabled for label in ("Left is better", "Right is better", "Edit the texts"))
+    button(screen, "Judge it").click().run()
+    assert sides(screen) == [("**Left**", SKY), ("**Right**", BLUE)]
 
 
-def test_an_edit_that_changes_no_letter_is_not_sent(gateway):
-    screen = shown(gateway, None)
-    button(screen, "Edit the texts").click().run()
-    button(screen, "Save the edit").click().run()
-    assert [request for request in gateway.requests if request.method == "POST"] == []
-    assert "Both texts stand as they were" in " ".join(texts(screen.info))
+def test_what_others_said_is_hidden_from_whoever_has_not_judged_a_pair_that_is_open(gateway):
+    gateway.standing[f"/v1/preferences/{ID}/opinions"] = {"mine": None, "others": [], "hidden": 2}
+    gateway.standing[f"/v1/preferences/{ID}"] = PAIRS["flipped"] | {"state": "disputed"}
+    screen = opened("annotate", pair=ID)
+    assert sides(screen) == [("**Left**", SKY), ("**Right**", BLUE)]
+    assert "Judged by others: 2. What they said is shown once you have judged it." in texts(screen.caption)
+    assert not any("by eva" in caption for caption in texts(screen.caption))
+    assert not any(one.label.startswith(("History", "Opinions")) for one in screen.expander)
+    assert button(screen, "Edit the texts").disabled

@@ -4,7 +4,8 @@ import pytest
 
 from tests.unit.ui.scripted_gateway import ScriptedGateway
 from ui.api import Api, TokenRefused
-from ui.sessions import IDLE_SECONDS, Role, Sessions
+from ui.session import Role
+from ui.sessions import IDLE_SECONDS, Sessions
 
 EVA = {"subject": "eva", "kind": "human", "role": "operator"}
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from itertools import combinations
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.policies.judging import Answer
+from commands.policies.judging import Answer, along_a_ring
 from commands.policies.mutual_ranking import seen_by
 from domain.ranking import Outcome
 from domain.workflow import State, Workflow
@@ -29,23 +30,27 @@ async def played(stage: Stage, *turns: str) -> UUID:
     return run
 
 
+def shuffled_by(run: UUID) -> Callable[[str, str], UUID]:
+    return lambda judge, author: uuid5(run, f"{judge} sees {author}")
+
+
 @given(run=st.uuids(), names=st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
 def test_a_judge_sees_every_answer_but_its_own(run: UUID, names: list[str]) -> None:
     answers = [Answer(name, UUID(int=n), ()) for n, name in enumerate(names)]
     for judge in names:
-        assert sorted(a.agent for a in seen_by(judge, answers, run)) == sorted(set(names) - {judge})
+        assert sorted(a.agent for a in seen_by(judge, answers, shuffled_by(run))) == sorted(set(names) - {judge})
 
 
 @given(run=st.uuids(), data=st.data())
 def test_the_order_follows_from_run_and_judge_alone(run: UUID, data: st.DataObject) -> None:
     answers = [Answer(name, UUID(int=n), ()) for n, name in enumerate(NAMES)]
     shuffled = data.draw(st.permutations(answers))
-    assert seen_by("anna", answers, run) == seen_by("anna", shuffled, run)
+    assert seen_by("anna", answers, shuffled_by(run)) == seen_by("anna", shuffled, shuffled_by(run))
 
 
 def test_over_many_runs_every_answer_stands_first_about_equally_often() -> None:
     answers = [Answer(name, UUID(int=n), ()) for n, name in enumerate(NAMES[:4])]
-    first = Counter(seen_by("anna", answers, UUID(int=run))[0].agent for run in range(600))
+    first = Counter(seen_by("anna", answers, shuffled_by(UUID(int=run)))[0].agent for run in range(600))
     assert all(150 < first[name] < 250 for name in ("ben", "cleo", "dan"))
 
 
@@ -62,6 +67,30 @@ async def test_every_pair_is_judged_by_exactly_those_who_wrote_neither(ballot: s
         for judge in NAMES[:count]
         for pair in combinations([name for name in NAMES[:count] if name != judge], 2)
     }
+
+
+@given(run=st.uuids(), count=st.integers(0, 12))
+def test_along_a_ring_each_answer_meets_two_others_and_comparisons_lead_everywhere(run: UUID, count: int) -> None:
+    answers = [Answer(str(n), UUID(int=n), ()) for n in range(count)]
+    pairs = along_a_ring(seen_by("judge", answers, shuffled_by(run)))
+    assert len({frozenset((one.step, other.step)) for one, other in pairs}) == len(pairs) <= max(count, 1)
+    if count > 2:
+        assert set(Counter(answer.step for pair in pairs for answer in pair).values()) == {2}
+        reached = {answers[0].step}
+        for _ in answers:
+            reached |= {answer.step for pair in pairs if {a.step for a in pair} & reached for answer in pair}
+        assert len(reached) == count
+
+
+async def test_in_a_sampled_ranking_each_judge_casts_as_many_ballots_as_it_sees_answers() -> None:
+    ballots = ("likelihood", "verdict")
+    stage = Stage([a_spec(name, ballots[n % 2]) for n, name in enumerate(NAMES)])
+    run = stage.request("Why?", kind="sampled_ranking")
+    await stage.worker(ScriptedAgents()).play(run)
+    cast = Counter(ballot.judge for ballot in stage.ballots(run))
+    assert cast == {name: 5 * (1 + n % 2) for n, name in enumerate(NAMES)}
+    author = {step.id: step.agent for step in stage.steps(run)}
+    assert all(ballot.judge not in (author[ballot.first], author[ballot.second]) for ballot in stage.ballots(run))
 
 
 async def test_a_verdict_is_asked_for_in_both_orders() -> None:

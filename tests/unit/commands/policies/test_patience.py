@@ -8,7 +8,7 @@ import pytest
 
 from commands.policies.patience import Patience, StoreUnavailable
 from domain.errors import LeaseLost
-from domain.ports import ConcurrentWrite
+from domain.ports.events import ConcurrentWrite
 from tests.outages import patience
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID, uuid5
 
 from commands.policies.propose_pairs import ProposePairs
 from commands.workflows import CastBallot, CompleteWorkflow, RecordStep, StartWorkflow
+from domain.doubt import Support
+from domain.estimates import C, Ranking
 from domain.events import Actor, ActorKind
 from domain.model_call import Message, ModelCall, Usage
 from domain.preference import Lineage, Preference
-from domain.ranking import Ballot, Outcome
-from domain.workflow import Step, Workflow, step_id
+from domain.ranking import Ballot, Outcome, Tally
+from domain.steps import Step, step_id
+from domain.workflow import Workflow
 from tests.played_runs import ENVELOPE, RUN, Stage
 from tests.scripted_agents import a_spec
 
@@ -25,10 +29,10 @@ class ByRank:
     method = "by-rank/1"
 
     def __init__(self, strengths: Mapping[str, float]) -> None:
-        self._strengths = {answer_of(agent): strength for agent, strength in strengths.items()}
+        self._strengths: Any = {answer_of(agent): strength for agent, strength in strengths.items()}
 
-    def strengths(self, ballots: Sequence[Ballot]) -> Mapping[UUID, float]:
-        return self._strengths
+    def rank(self, tally: Tally[C]) -> Ranking[C]:
+        return Ranking(self.method, self._strengths)
 
 
 def answer_of(agent: str) -> UUID:
@@ -36,7 +40,7 @@ def answer_of(agent: str) -> UUID:
 
 
 def completed_run(answers: Mapping[str, tuple[str, str]]) -> tuple[Stage, list[UUID]]:
-    """A run in which judge `zoe` compared all answers, and the ids of her ballots."""
+    """A run in which the judges `zoe` and `yan` compared all answers, and the ids of their ballots."""
     stage = Stage([a_spec(agent) for agent in answers])
     execute = stage.store.bus().execute
     stage.request(*TURNS)
@@ -50,10 +54,11 @@ def completed_run(answers: Mapping[str, tuple[str, str]]) -> tuple[Stage, list[U
     ballots = []
     for one in names:
         for other in names[names.index(one) + 1 :]:
-            id = uuid5(RUN, f"zoe/{one}/{other}")
-            ballots.append(id)
-            ballot = Ballot(id, "zoe", "verdict/1", answer_of(one), answer_of(other), Outcome.FIRST, ())
-            execute(CastBallot(RUN, 1, ballot), ENVELOPE)
+            for judge in ("zoe", "yan"):
+                id = uuid5(RUN, f"{judge}/{one}/{other}")
+                ballots.append(id)
+                ballot = Ballot(id, judge, "verdict/1", answer_of(one), answer_of(other), Outcome.FIRST, ())
+                execute(CastBallot(RUN, 1, ballot), ENVELOPE)
     execute(CompleteWorkflow(RUN, 1), ENVELOPE)
     return stage, ballots
 
@@ -67,7 +72,7 @@ async def proposed(stage: Stage, ranker: ByRank) -> list[Preference.Proposed]:
 
 
 async def test_pairs_hold_the_texts_without_system_message_and_where_they_come_from() -> None:
-    stage, [ballot] = completed_run({"anna": ("Because", "Then this"), "ben": ("Dunno", "Then that")})
+    stage, ballots = completed_run({"anna": ("Because", "Then this"), "ben": ("Dunno", "Then that")})
     [preference] = await proposed(stage, ByRank({"anna": 1.0, "ben": -1.0}))
     assert preference.pair.prompt == (Message("user", "Why?"),)
     assert preference.pair.chosen.messages == (
@@ -77,7 +82,8 @@ async def test_pairs_hold_the_texts_without_system_message_and_where_they_come_f
     )
     assert (preference.pair.chosen.agent, preference.pair.chosen.step) == ("anna", answer_of("anna"))
     assert (preference.pair.rejected.agent, preference.pair.rejected.step) == ("ben", answer_of("ben"))
-    assert preference.lineage == Lineage(RUN, (ballot,))
+    assert preference.lineage == Lineage(RUN, tuple(ballots))
+    assert preference.support == Support(agree=2, against=0, tied=0, touching=0)
     assert (preference.method, preference.margin) == ("by-rank/1", 2.0)
     assert 0.88 < preference.probability < 0.89
 
@@ -85,7 +91,8 @@ async def test_pairs_hold_the_texts_without_system_message_and_where_they_come_f
 async def test_handling_it_twice_proposes_every_pair_once_in_the_policys_name() -> None:
     stage, ballots = completed_run({name: (name, name) for name in ("anna", "ben", "cleo", "dan")})
     preferences = await proposed(stage, ByRank({"anna": 3, "ben": 2, "cleo": 1, "dan": 0}))
-    assert len(preferences) == len(ballots) == 6
+    assert len(preferences) == len(ballots) / 2 == 6
+    assert {preference.support and preference.support.touching for preference in preferences} == {4}
     completed = next(e for e in stage.store.history(RUN) if isinstance(e.event, Workflow.Completed))
     for preference in preferences:
         [recorded] = stage.store.history(preference.originator_id)

@@ -13,11 +13,14 @@ from commands.datasets import DatasetBuilt, RequestDataset
 from commands.policies import held_training, run_training
 from commands.policies.patience import StoreUnavailable
 from commands.policies.run_training import RunTraining
-from commands.training import CancelTraining, RequestTraining, StartTraining
+from commands.training import CancelTraining, ReproduceAdapter, RequestTraining, StartTraining
+from domain.dataset_contents import PartFile
+from domain.errors import Invalid
 from domain.events import Actor, ActorKind, Envelope
-from domain.ports import Written
-from domain.training import Progress, TrainedAdapter, TrainingCancelled, TrainingFailed, TrainingJob, TrainingRun
-from tests.builders import SHA, a_progress, a_trained_adapter
+from domain.ports.events import Written
+from domain.training import Original, TrainedAdapter, TrainingCancelled, TrainingFailed, TrainingJob, TrainingRun
+from domain.training_progress import Progress
+from tests.builders import SHA, a_progress, a_trained_adapter, contents
 from tests.eventually import eventually
 from tests.fakes import LivingWorkers, MemoryEventStore, an_envelope
 from tests.outages import patience
@@ -62,6 +65,7 @@ class Gym:
             self.execute,
             self.trainer,
             self.dataset_file,
+            self.dataset_again,
             self.workers,
             worker,
             AUTOMATION,
@@ -74,12 +78,15 @@ class Gym:
     def dataset_file(self, dataset: UUID) -> Path:
         return self.folder / f"{dataset}.jsonl"
 
+    def dataset_again(self, dataset: UUID) -> Path:
+        return self.folder / "again" / f"{dataset}.jsonl"
+
     def ask(self, command: object) -> UUID:
         return self.bus.execute(command, an_envelope()).id
 
     def a_run(self) -> UUID:
         dataset = self.ask(RequestDataset())
-        self.ask(DatasetBuilt(dataset, 20, 1, SHA, 100))
+        self.ask(DatasetBuilt(dataset, contents(PartFile("train", 20, 1, SHA, 100))))
         return self.ask(RequestTraining(dataset, "tiny", "team"))
 
     def train(self, run: UUID) -> None:
@@ -109,6 +116,22 @@ def test_a_training_is_told_from_start_to_adapter(gym: Gym) -> None:
     requested, *_, completed = gym.store.history(run)
     assert completed.envelope.actor == AUTOMATION
     assert completed.envelope.correlation_id == requested.envelope.correlation_id
+
+
+def test_an_adapter_is_made_again_from_a_dataset_that_is_built_again(gym: Gym) -> None:
+    first = gym.a_run()
+    gym.train(first)
+    with pytest.raises(Invalid, match="--anyway"):
+        gym.ask(ReproduceAdapter("team@1"))
+    again = gym.ask(ReproduceAdapter("team@1", anyway=True))
+    gym.train(again)
+    made, job = gym.trainer.jobs
+    assert (job.adapter_name, job.base_sha256, made.base_sha256) == ("team@2", SHA, None)
+    assert (job.dataset_id, job.dataset_sha256, job.config) == (made.dataset_id, made.dataset_sha256, made.config)
+    assert Path(job.dataset_file).parent.name == "again"
+    (requested, *_) = [recorded.event for recorded in gym.store.history(again)]
+    assert isinstance(requested, TrainingRun.Requested)
+    assert requested.reproduces == Original("team@1", SHA, SHA)
 
 
 def test_the_trainer_is_told_all_that_it_needs(gym: Gym) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,24 +15,26 @@ from loguru import logger
 from commands.policies.patience import StoreUnavailable
 from commands.workflows import CompleteWorkflow, StopWorkflow
 from domain.events import ActorKind, Envelope, event_id
-from domain.ports import ModelUnavailable, Written
+from domain.ports.agents import ModelUnavailable
+from domain.ports.events import Written
 from domain.roster import AgentSpec
+from domain.steps import CastMember
 from domain.text import is_storable
-from domain.workflow import CastMember, State, Workflow
+from domain.workflow import State, Workflow
 from tests.fakes import an_envelope
 from tests.played_runs import ENVELOPE, WORKER, Crash, Mortal, Stage
 from tests.scripted_agents import ScriptedAgent, ScriptedAgents, a_spec
 
 TURNS = ("Why?", "And then?")
 SPECS = [a_spec("anna"), a_spec("ben", "verdict"), a_spec("cleo"), a_spec("dan", adapter=None)]
-COMMANDS = 4 * 2 + 3 * (3 + 3) + (6 + 6)
-"""Answers; scores and ballots of three judges by likelihood; steps and ballots of one by verdict."""
+CALLS, BALLOTS = 4 * 2 + 3 * 3 + 6, 3 * 3 + 6
+"""Answers, the scores of three judges by likelihood, and the verdicts of one; and the ballots of them all."""
+COMMANDS = 2 * CALLS + BALLOTS
+"""A call is begun and recorded."""
 
 
 def state(stage: Stage, run: UUID) -> State:
-    workflow = stage.store.load(run)
-    assert isinstance(workflow, Workflow)
-    return workflow.state
+    return stage.run(run).state
 
 
 async def play(stage: Stage) -> UUID:
@@ -43,10 +46,10 @@ async def play(stage: Stage) -> UUID:
 async def test_a_requested_run_is_played_to_the_end() -> None:
     stage = Stage(SPECS)
     run = await play(stage)
-    assert len(stage.steps(run)) + len(stage.ballots(run)) == COMMANDS
+    assert (len(stage.steps(run)), len(stage.ballots(run))) == (CALLS, BALLOTS)
     completed = stage.events(run)[-1]
     assert isinstance(completed, Workflow.Completed)
-    assert (completed.steps, completed.ballots, completed.unparseable) == (8 + 9 + 6, 9 + 6, 0)
+    assert (completed.steps, completed.ballots, completed.unparseable) == (CALLS, BALLOTS, 0)
 
 
 async def test_agents_run_on_what_is_promoted_and_a_takeover_keeps_that() -> None:
@@ -77,6 +80,8 @@ async def test_a_step_is_its_agents_and_points_back_to_the_request() -> None:
         assert envelope.causation_id == event_id(run, 1)
         if isinstance(recorded.event, Workflow.StepRecorded):
             assert (envelope.actor.subject, envelope.actor.kind) == (recorded.event.step.agent, ActorKind.AGENT)
+        elif isinstance(recorded.event, Workflow.StepBegun):
+            assert (envelope.actor.subject, envelope.actor.kind) == (recorded.event.agent, ActorKind.AGENT)
         elif isinstance(recorded.event, Workflow.BallotCast):
             assert (envelope.actor.subject, envelope.actor.kind) == (recorded.event.ballot.judge, ActorKind.AGENT)
         else:
@@ -94,12 +99,13 @@ def test_a_run_interrupted_anywhere_is_finished_with_no_recorded_call_made_twice
         run = stage.request(*TURNS)
         with pytest.raises(Crash):
             await stage.worker(ScriptedAgents(), execute=Mortal(stage.store.bus().execute, done)).play(run)
-        recorded = stage.steps(run)
+        recorded, lost = stage.steps(run), stage.run(run).under_way
         second = ScriptedAgents()
         await stage.worker(second, "w2").play(run)
 
         assert len(second.calls) == len(unbroken.steps(run)) - len(recorded)
-        assert {s.id: s for s in stage.steps(run)} == {s.id: s for s in unbroken.steps(run)}
+        assert {s.id: replace(s, attempt=1) for s in stage.steps(run)} == {s.id: s for s in unbroken.steps(run)}
+        assert {s.id: s.attempt for s in stage.steps(run) if s.attempt > 1} == dict.fromkeys(lost, 2)
         assert {b.id: b for b in stage.ballots(run)} == {b.id: b for b in unbroken.ballots(run)}
         assert len(stage.steps(run)) == len(unbroken.steps(run))
         assert len(stage.ballots(run)) == len(unbroken.ballots(run))

@@ -15,7 +15,7 @@ from commands.policies.runner import Policy, PolicyRunner
 from commands.preferences import ProposePreference, WithdrawPreference
 from domain.errors import Invalid
 from domain.events import Recorded
-from domain.ports import StoredRow
+from domain.ports.events import StoredRow
 from tests.builders import a_pair
 from tests.eventually import eventually
 from tests.fakes import MemoryCheckpoints, MemoryEventStore, an_envelope

@@ -13,6 +13,7 @@ from adapters.model_server.app import create_app
 from adapters.model_server.engine import Engine
 from adapters.model_server.jobs import ChatJob, Sampling, ScoreJob
 from adapters.model_server.model import ServedModel
+from adapters.model_server.served_adapters import ServedAdapters
 from tests.integration.model_servers import API_KEY, BASE_NAME, save_adapter, serving
 from tests.integration.processes import eventually
 
@@ -91,7 +92,8 @@ def test_an_engine_that_cannot_go_on_ends_the_process_and_is_not_live(model, tmp
     exits = []
     monkeypatch.setattr("os._exit", exits.append)
     engine = Engine(model, still_served=set)
-    app = create_app(model, AdapterFolder(tmp_path, BASE_NAME, model.layers), engine, API_KEY)
+    adapters = ServedAdapters(AdapterFolder(tmp_path, BASE_NAME, model.layers), BASE_NAME)
+    app = create_app(model, adapters, engine, API_KEY)
     with serving(app, tmp_path) as server:
         assert httpx.get(f"{server.url}/health/live").json() == {"status": "ok"}
 
