@@ -115,7 +115,7 @@ def test_an_evaluation_goes_on_under_the_next_worker_and_ends_once_with_the_same
 
     broken = completed(api, id)
     assert broken["figures"] == unbroken["figures"]
-    assert attempts(api.get(f"/v1/jobs/{broken['job_id']}").json()) == ["failed", "succeeded"]
+    assert attempts(ended(api, f"/v1/jobs/{broken['job_id']}")) == ["failed", "succeeded"]
     with psycopg.connect(caravan.postgres.url()) as db:
         assert db.execute(COMPLETED, [id]).fetchone() == (1,)
 
