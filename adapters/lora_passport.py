@@ -10,9 +10,10 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from domain.training import CODE, WEIGHED_LOSS, StartingPoint
+from domain.training import CODE, StartingPoint
 from domain.training_config import TrainingConfig, before_their_names
 from domain.training_health import HealthCode
+from domain.weighting import WEIGHED_LOSS
 
 PASSPORT_FILE = "passport.json"
 MODEL_CARD_FILE = "README.md"

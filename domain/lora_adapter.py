@@ -17,9 +17,10 @@ from eventsourcing.domain import AggregateEvent, BaseAggregate, CanInitAggregate
 
 from domain.errors import AlreadyDone, Invalid, NotFound
 from domain.events import Recorded
-from domain.training import BEFORE_LOTS, StartingPoint
+from domain.training import StartingPoint
 from domain.training_config import TrainingConfig, before_auto, before_their_names
 from domain.training_health import HealthCode
+from domain.weighting import BEFORE_LOTS
 
 _NAMESPACE = UUID("6b0a4f5c-5d6b-5b8e-9d5a-2c9f4f6f7a11")
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")

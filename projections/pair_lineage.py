@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from domain.training import WEIGHED_LOSS
+from domain.weighting import WEIGHED_LOSS
 from projections import (
     audit,
     ballots,

@@ -20,9 +20,10 @@ from domain.preference import Completion, Lineage, Pair, Preference
 from domain.ranking import Ballot, Outcome
 from domain.roster import AgentSpec, ModelSpec
 from domain.steps import CastMember, Step, Task, step_id
-from domain.training import WEIGHED_LOSS, TrainedAdapter, TrainingRun
+from domain.training import TrainedAdapter, TrainingRun
 from domain.training_config import TrainingConfig
 from domain.training_progress import Progress
+from domain.weighting import WEIGHED_LOSS
 from domain.workflow import Workflow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

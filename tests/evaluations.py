@@ -25,7 +25,8 @@ from domain.model_call import Message
 from domain.ports.agents import AgentFactory
 from domain.ports.datasets import DatasetPairs, HeldPair
 from domain.ports.jobs import ResultFiles
-from domain.training import WEIGHED_LOSS, TrainingRun
+from domain.training import TrainingRun
+from domain.weighting import WEIGHED_LOSS
 from tests.builders import SHA, a_trained_adapter, contents
 from tests.fakes import MemoryEventStore, an_envelope
 from tests.scripted_agents import ScriptedAgents

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from domain.training import heaviest, lot_of
+from domain.weighting import heaviest, lot_of
 
 
 class BadDataset(ValueError):

@@ -32,8 +32,9 @@ from adapters.dpo.reporting import ProgressCallback, Report
 from adapters.dpo.rounds import starting_adapter
 from adapters.dpo.weighting import WeightedDPOTrainer
 from adapters.lora_passport import Metrics, Passport
-from domain.training import WEIGHED_LOSS, Reference
+from domain.training import Reference
 from domain.training_health import HealthCode
+from domain.weighting import WEIGHED_LOSS
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 

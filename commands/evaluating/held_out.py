@@ -16,7 +16,7 @@ from domain.model_call import Message
 from domain.ports.datasets import DatasetPairs, HeldPair
 from domain.ports.events import EventLog
 from domain.sameness import prompt_key
-from domain.training import WEIGHED_LOSS, heaviest, lot_of
+from domain.weighting import WEIGHED_LOSS, heaviest, lot_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 from adapters.artifacts import DatasetFolder
 from adapters.pair_index import PairIndex
 from domain.dataset_diff import DatasetParts
-from domain.training import heaviest, lot_of
+from domain.weighting import heaviest, lot_of
 from tests.builders import an_id
 
 WEIGHTS = {an_id(str(n)): (1.0, 0.5, 1.0, 0.25)[n % 4] for n in range(40)}

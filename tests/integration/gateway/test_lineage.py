@@ -17,8 +17,9 @@ from domain.access import Role
 from domain.dataset_recipe import TRAIN
 from domain.events import ActorKind
 from domain.lora_adapter import LoraAdapter
-from domain.training import BEFORE_LOTS, WEIGHED_LOSS, TrainedAdapter, TrainingRun, lot_of
+from domain.training import TrainedAdapter, TrainingRun
 from domain.training_config import TrainingConfig
+from domain.weighting import BEFORE_LOTS, WEIGHED_LOSS, lot_of
 from tests import story
 from tests.integration.gateway.conftest import Gateway
 

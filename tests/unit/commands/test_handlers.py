@@ -43,8 +43,9 @@ from domain.lora_adapter import LoraAdapter, adapter_id
 from domain.preference import Verdict
 from domain.roster import ROSTER_ID, AgentRoster
 from domain.steps import CastMember, Step, Task, step_id
-from domain.training import WEIGHED_LOSS, Reference, StartingPoint, TrainingRun
+from domain.training import Reference, StartingPoint, TrainingRun
 from domain.training_config import TrainingConfig
+from domain.weighting import WEIGHED_LOSS
 from domain.workflow import Workflow
 from tests.builders import CAST, SHA, a_ballot, a_call, a_pair, a_progress, a_trained_adapter, an_id, contents
 from tests.fakes import SOMEBODY, MemoryEventStore, an_envelope

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import AlreadyDone, DomainError, Invalid, LeaseLost
-from domain.training import TrainingRun, TrainingState, heaviest, lot_of
+from domain.training import TrainingRun, TrainingState
 from domain.training_config import LOSSES, TrainingConfig
 from tests.builders import (
     NOW,
@@ -21,7 +19,6 @@ from tests.builders import (
     a_started_training_run,
     a_trained_adapter,
     a_training_run,
-    an_id,
     topics,
 )
 
@@ -159,22 +156,3 @@ def test_a_run_that_waits_can_be_cancelled_and_is_never_worked_on() -> None:
     with pytest.raises(AlreadyDone):
         run.start("trainer-1", "team@1", at=NOW)
     assert topics(run) == ["requested", "cancelled"]
-
-
-@given(weights=st.lists(st.sampled_from([0.0, 0.5, 1.0]), max_size=12), limit=st.integers(1, 12), order=st.randoms())
-def test_the_same_pairs_are_taken_in_whichever_order_they_come(
-    weights: list[float], limit: int, order: random.Random
-) -> None:
-    pairs = [(weight, an_id(str(n))) for n, weight in enumerate(weights)]
-    shuffled = order.sample(pairs, len(pairs))
-    taken = heaviest(shuffled, itemgetter(0), lambda pair: lot_of(pair[1]), limit)
-    assert taken == [pair for pair in shuffled if pair in taken]
-    assert set(taken) == set(heaviest(pairs, itemgetter(0), lambda pair: lot_of(pair[1]), limit))
-    assert sorted((weight for weight, _ in taken), reverse=True) == sorted(filter(None, weights), reverse=True)[:limit]
-
-
-def test_of_a_sorted_file_of_equal_pairs_some_of_everywhere_are_taken() -> None:
-    """A thousand of one model and then a thousand of another, as imported files may be."""
-    taken = heaviest([an_id(str(n)) for n in range(2000)], lambda _: 1.0, lot_of, limit=200)
-    first = {an_id(str(n)) for n in range(1000)}
-    assert 70 < len(first.intersection(taken)) < 130

@@ -14,7 +14,7 @@ from commands.lora_adapters import PromoteAdapter, RetireAdapter
 from commands.policies.held_job import Attempt, PermanentFailure
 from domain.errors import AlreadyDone, Invalid, NotFound
 from domain.evaluation import EvaluationState, Plan, Subject
-from domain.training import WEIGHED_LOSS
+from domain.weighting import WEIGHED_LOSS
 from tests.evaluations import Court, Pairs, pairs
 
 TRAINED = ["rain", "snow", "hail"]
