@@ -12,8 +12,8 @@ import typer
 from rich.markup import escape
 
 from gateway.cli.client import Json, open_api
-from gateway.cli.learning import show_pair
 from gateway.cli.output import AsJson, console, plain_errors, show
+from gateway.cli.pairs import AsProposed, Person, show_pair
 from gateway.settings import Settings
 
 app = typer.Typer()
@@ -44,15 +44,22 @@ def show_queue(run: Run = None, limit: int = 20, as_json: AsJson = False) -> Non
 
 
 @group.command("next")
-def show_next(run: Run = None, as_json: AsJson = False) -> None:
-    """Show the first pair of your queue."""
+def show_next(run: Run = None, as_proposed: AsProposed = False, as_json: AsJson = False) -> None:
+    """Show the first pair of your queue, its answers left and right by lot, as `caravan annotate` takes them.
+
+    With --json it is as it was proposed.
+    """
     with plain_errors():
-        found = open_api(Settings()).get("/v1/annotations/queue", run=run, limit=1)["items"]
+        api = open_api(Settings())
+        found = api.get("/v1/annotations/queue", run=run, limit=1)["items"]
+        asked = found[0] if found else None
+        if asked and not as_json:
+            pair = api.get(_address(asked["preference_id"]))
+            show_pair(pair, None if as_proposed else Person.at(api))
     if as_json:
-        show(found[0] if found else None, True)
-    elif found:
-        show_pair(found[0] | {"verdict": None})
-        console.print(escape("; ".join(found[0]["reasons"])), highlight=False)
+        show(asked, True)
+    elif asked:
+        console.print(escape("; ".join(asked["reasons"])), highlight=False)
     else:
         console.print("[dim]nothing waits for you[/]")
 
@@ -145,7 +152,7 @@ def _act(method: str, path: str, as_json: bool, **request: Any) -> None:
     show(written, as_json)
 
 
-def _address(preference: UUID) -> str:
+def _address(preference: UUID | str) -> str:
     return f"/v1/preferences/{preference}"
 
 

@@ -11,11 +11,11 @@ from playwright.sync_api import Page, expect
 from adapters.console_account import SESSIONS
 from adapters.kv import KeyValues
 from adapters.locked_values import Lockers
+from domain.sides import Sides
 from tests.e2e.console import WORKING, Console
 from tests.integration.processes import eventually
 from tests.living_caravan import LivingCaravan
 from ui.views.pair import CHOICES
-from ui.views.sides import Sides
 
 pytestmark = pytest.mark.slow
 

@@ -6,19 +6,17 @@ from collections.abc import Iterator
 
 import streamlit as st
 
+from domain.sides import Sides, may_speak_first
 from ui.api import Json
 from ui.once import Once
 from ui.person import api, needs, session
 from ui.session import Role
 from ui.texts import ago, plain
 from ui.views.pair_shown import words_of
-from ui.views.sides import Sides
 
 WITHDRAWN = "The pair is withdrawn."
 ASKED = ("waiting", "disputed")
 """The states in which people are asked about a pair."""
-OPEN = (*ASKED, "imported")
-"""The states of a pair on which nothing is decided here, so that a first word on it should be a person's own."""
 EDITED = {"chosen": "The better answer", "rejected": "The worse answer"}
 
 
@@ -40,7 +38,7 @@ def reasons(queued: Json | None) -> None:
 
 def unspoken(pair: Json) -> Json:
     """A row of a list, without what would speak for an answer where this person may still give a first word on it."""
-    if session().role < Role.ANNOTATOR or pair["state"] not in OPEN or session().subject in pair["spoken_by"]:
+    if session().role < Role.ANNOTATOR or not may_speak_first(session().subject, pair["state"], pair["spoken_by"]):
         return pair
     return pair | dict.fromkeys(("chosen_agent", "rejected_agent", "probability", "verdict", "annotated_by"))
 
@@ -61,12 +59,12 @@ def ratings(form: Once, pair: Json, mine: Json | None, sides: Sides) -> Json:
                 format_func=dict(enumerate(criterion["levels"], 1)).__getitem__,
                 horizontal=True,
                 **form.field(
-                    f"rating-{rubric['version']}-{criterion['name']}", rated and sides.level(criterion, rated)
+                    f"rating-{rubric['version']}-{criterion['name']}", rated and _turned(criterion, rated, sides)
                 ),
                 **needs(Role.ANNOTATOR, unless=unless_withdrawn(pair)),
             )
             if level is not None:
-                given[criterion["name"]] = sides.level(criterion, level)
+                given[criterion["name"]] = _turned(criterion, level, sides)
     return {"ratings": given, "rubric": rubric["version"]} if given else {}
 
 
@@ -98,9 +96,13 @@ def _rated(opinion: Json, sides: Sides) -> Iterator[str]:
     criteria = {each["name"]: each for each in rubric["criteria"] if rubric["version"] == opinion["rubric"]}
     for name, level in opinion["ratings"].items():
         if criterion := criteria.get(name):
-            yield f"{name}: {criterion['levels'][sides.level(criterion, level) - 1]}"
+            yield f"{name}: {criterion['levels'][_turned(criterion, level, sides) - 1]}"
         else:
             yield f"{name} {level} (as proposed)"
+
+
+def _turned(criterion: Json, level: int, sides: Sides) -> int:
+    return sides.level(level, len(criterion["levels"]), criterion["compares"])
 
 
 def _undo(pair: Json) -> bool:

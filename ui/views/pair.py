@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from domain.sides import LEFT, NEITHER, OPEN, RIGHT, Sides
 from ui.api import PAGE_LIMIT, Json
 from ui.links import back, open_here
 from ui.once import Once
 from ui.person import api, needs, session
 from ui.session import Role
 from ui.texts import plain
-from ui.views.judging import EDITED, OPEN, assignment, note, opinions, ratings, reasons, skip, unless_withdrawn
+from ui.views.judging import EDITED, assignment, note, opinions, ratings, reasons, skip, unless_withdrawn
 from ui.views.pair_shown import (
     as_it_stands,
     as_proposed,
@@ -25,7 +26,6 @@ from ui.views.pair_shown import (
     prompt,
     standing,
 )
-from ui.views.sides import LEFT, NEITHER, RIGHT, Sides
 
 CHOICES = {
     LEFT: ("Left is better", ":material/arrow_back:", "1", "Learn to answer like the left one."),

@@ -7,11 +7,11 @@ from typing import cast
 
 import streamlit as st
 
+from domain.sides import Sides
 from ui.api import Json
 from ui.links import link
 from ui.tables import state_badge
 from ui.texts import ago, number, plain
-from ui.views.sides import Sides
 
 BY_HAND = "by-hand/1"
 IMPORTED = "imported/"

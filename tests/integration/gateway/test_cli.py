@@ -25,6 +25,7 @@ from commands.workflows import StopWorkflow
 from domain.access import Role
 from domain.batch import Batch
 from domain.events import ActorKind
+from domain.sides import Sides
 from gateway.cli import app, client
 from gateway.cli.client import Api
 from gateway.cli.follow import events
@@ -248,6 +249,29 @@ def test_the_queue_is_worked_through(told: Gateway, monkeypatch: pytest.MonkeyPa
         told.catch_up()
         assert printed("annotations", "next")["preference_id"] != first
         assert printed("annotations", "rubric")["annotators"] == 2
+
+
+def test_a_pair_is_judged_blind_by_the_lot_of_the_console_and_then_told_of(
+    told: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = str(story.id_of("disputed"))
+    sides = Sides.drawn("admin", pair)
+    left, right = sides.in_order(("Soft rain — on the roof", "ada"), ("It rains.", "bob"))
+    with reached(told, monkeypatch, f"POST /v1/preferences/{pair}/annotations", heard_of_later(told)) as api:
+        shown = CliRunner().invoke(app, ["annotations", "next"]).output
+        assert shown.index(f"left {left[0]}") < shown.index(f"right {right[0]}")
+        assert not [word for word in ("ada", "bob", "P =") if word in shown]
+        said = CliRunner().invoke(app, ["annotate", pair, "left", "--rate", "truth=3"]).output
+        assert [line.split()[1] for line in said.splitlines() if line.startswith(("left", "right"))] == [
+            left[1],
+            right[1],
+        ]
+        assert f"{sides.words('accepted')} (bradley-terry/1, P = 0.75)" in said
+        mine = api.get(f"/v1/preferences/{pair}/opinions")["mine"]
+        assert (mine["verdict"], mine["ratings"]) == (
+            sides.verdict("left"),
+            {"truth": sides.level(3, 3, compares=True)},
+        )
 
 
 def test_trainings_and_adapters_are_looked_at_one_by_one(told: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from gateway.cli import app, client
+from gateway.cli import client
 from gateway.cli.datasets import save
-from tests.unit.ui.scripted_gateway import ScriptedGateway, scripted_gateway
+from tests.unit.gateway.terminal import run
+from tests.unit.ui.scripted_gateway import ScriptedGateway
 
 WRITTEN = {"id": "e1", "version": 1, "position": 7}
-
-
-@pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ScriptedGateway]:
-    monkeypatch.setattr(client, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(client, "PAUSE_SECONDS", 0.01)
-    with scripted_gateway() as gateway:
-        monkeypatch.setenv("CARAVAN_HOME", str(tmp_path))
-        monkeypatch.setenv("CARAVAN_PORT", str(urlsplit(gateway.url).port))
-        monkeypatch.setenv("CARAVAN_TOKEN", "crv_secret")
-        yield gateway
-
-
-def run(*command: str) -> Result:
-    return CliRunner().invoke(app, command, env={"TERM": "dumb", "COLUMNS": "200"})
 
 
 def test_an_evaluation_waits_for_its_job_to_be_known(gateway: ScriptedGateway) -> None:

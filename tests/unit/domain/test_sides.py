@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.views.sides import LEFT, NEITHER, RIGHT, Sides
+from domain.opinion import Standing
+from domain.sides import LEFT, NEITHER, RIGHT, Sides, may_speak_first
 
 BOTH_WAYS = pytest.mark.parametrize("sides", [Sides(turned=False), Sides(turned=True)], ids=["as proposed", "turned"])
-LEVELS = ["the right one", "both", "the left one"]
 
 
 def test_each_person_finds_a_pair_as_they_left_it_and_half_of_all_are_turned() -> None:
@@ -35,7 +35,14 @@ def test_a_choice_speaks_of_the_answer_that_stands_there(sides: Sides) -> None:
 
 @given(st.booleans(), st.booleans(), st.integers(1, 3))
 def test_a_rating_is_turned_back_by_what_turned_it(turned: bool, compares: bool, level: int) -> None:
-    sides, criterion = Sides(turned), {"levels": LEVELS, "compares": compares}
-    kept = sides.level(criterion, level)
-    assert sides.level(criterion, kept) == level
+    sides = Sides(turned)
+    kept = sides.level(level, 3, compares)
+    assert sides.level(kept, 3, compares) == level
     assert kept == (4 - level if turned and compares else level)
+
+
+@pytest.mark.parametrize("state", Standing)
+def test_a_first_word_is_asked_of_whoever_has_not_spoken_while_nothing_is_decided(state: Standing) -> None:
+    undecided = state in (Standing.WAITING, Standing.DISPUTED, Standing.IMPORTED)
+    assert may_speak_first("eva", state.value, ["ada"]) is undecided
+    assert not may_speak_first("ada", state.value, ["ada"])
