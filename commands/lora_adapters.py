@@ -8,7 +8,16 @@ from uuid import UUID
 from domain.errors import AlreadyDone, Invalid, NotFound
 from domain.evaluation import BASE, Evaluation
 from domain.events import Recorded
-from domain.lora_adapter import LoraAdapter, adapter_id, adapter_name, alias_in_use, alias_of, no_such_adapter, standing
+from domain.lora_adapter import (
+    LoraAdapter,
+    adapter_id,
+    adapter_name,
+    alias_in_use,
+    alias_of,
+    must_not_be_in_use,
+    no_such_adapter,
+    standing,
+)
 from domain.ports.events import Session, Written
 
 
@@ -41,8 +50,8 @@ class RetireAdapter:
 
 
 def promote(command: PromoteAdapter, session: Session) -> Written:
-    """Raises NotFound, VersionConflict, AlreadyDone (retired; with `over`: rolled back, or `over` is in use no more),
-    Invalid (not trained yet, no reason, or an evaluation of another adapter)."""
+    """Raises NotFound, VersionConflict, AlreadyDone (in use already, or retired; with `over`: rolled back, or `over` is
+    in use no more), Invalid (not trained yet, no reason, or an evaluation of another adapter)."""
     adapter = named(command.name, session, command.expected_version)
     if command.evaluation:
         evaluation = session.get(Evaluation, command.evaluation)
@@ -50,9 +59,11 @@ def promote(command: PromoteAdapter, session: Session) -> Written:
             raise Invalid(f"evaluation {evaluation.id} is of {evaluation.subject.adapter}, not of {adapter.name}")
         if evaluation.figures is None:
             raise Invalid(f"evaluation {evaluation.id} is {evaluation.state}: only one that is completed has figures")
+    acts = _acts(alias_of(adapter.name), session)
+    must_not_be_in_use(adapter.name, acts)
     if command.over and adapter.rolled_back:
         raise AlreadyDone(f"{adapter.name} was rolled back; only a person promotes it again")
-    if command.over and command.over != (now := in_use(alias_of(adapter.name), session) or BASE):
+    if command.over and command.over != (now := next(reversed(standing(acts)), BASE)):
         raise AlreadyDone(f"{command.over} is not in use any more: {now} is")
     adapter.promote(command.reason, session.now(), command.evaluation)
     return session.save(adapter)
@@ -99,10 +110,15 @@ def in_use(alias: str, session: Session) -> str | None:
 
 
 def _standing(alias: str, session: Session) -> tuple[str, ...]:
+    return standing(_acts(alias, session))
+
+
+def _acts(alias: str, session: Session) -> list[Recorded]:
+    """All that happened to those of its adapters whose promotion stands, in the log's order."""
     acts: list[Recorded] = []
     revision = 1
     while adapter := session.find(LoraAdapter, adapter_id(adapter_name(alias, revision))):
         if adapter.stands:
             acts += session.history(adapter.id)
         revision += 1
-    return standing(sorted(acts, key=lambda recorded: recorded.position))
+    return sorted(acts, key=lambda recorded: recorded.position)

@@ -7,7 +7,7 @@ and stands: it is neither retired nor rolled back. One that was comes into use a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
@@ -232,6 +232,19 @@ def standing(acts: Iterable[Recorded]) -> tuple[str, ...]:
             case LoraAdapter.RolledBack(name=name) | LoraAdapter.Retired(name=name):
                 names.pop(name, None)
     return tuple(names)
+
+
+def must_not_be_in_use(name: str, acts: Sequence[Recorded]) -> None:
+    """Raises AlreadyDone where, after all that happened to the adapters of its alias, the alias means that one: another
+    promotion would change nothing, and its reason would look like the one that counted."""
+    if standing(acts)[-1:] == (name,):
+        promotion = next(one for one in reversed(acts) if _is_promotion_of(name, one.event))
+        when, who = promotion.event.timestamp, promotion.envelope.actor.subject
+        raise AlreadyDone(f"{name} is in use already: {who} promoted it at {when:%Y-%m-%d %H:%M} UTC")
+
+
+def _is_promotion_of(name: str, event: AggregateEvent) -> bool:
+    return isinstance(event, LoraAdapter.Promoted) and event.name == name
 
 
 def differences(one: Passport, other: Passport) -> list[str]:

@@ -292,7 +292,7 @@ async def test_a_training_is_requested_watched_and_cancelled(gateway: Gateway) -
 
 
 async def test_an_adapter_is_promoted_and_retired(gateway: Gateway) -> None:
-    gateway.tell(story.promoted_adapter())
+    gateway.tell(story.adapter(1))
     async with gateway.client(Role.OPERATOR) as operator:
         (adapter,) = (await operator.get("/v1/adapters")).json()["items"]
         path = f"/v1/adapters/{adapter['name']}"
@@ -302,6 +302,8 @@ async def test_an_adapter_is_promoted_and_retired(gateway: Gateway) -> None:
             assert (await operator.post(f"{path}/promote", json=silent)).status_code == 422
         assert (await operator.post(f"{path}/promote", json=why, headers={"If-Match": tag})).status_code == 200
         assert (await operator.post(f"{path}/promote", json=why, headers={"If-Match": tag})).status_code == 412
+        again = await operator.post(f"{path}/promote", json=why)
+        assert (again.status_code, "operator promoted it at" in again.json()["detail"]) == (409, True)
         assert (await operator.post(f"{path}/retire", json={"reason": "old"})).status_code == 200
         assert (await operator.post(f"{path}/promote", json=why)).status_code == 409
         gateway.catch_up()

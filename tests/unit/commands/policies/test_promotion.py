@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from dataclasses import replace
+from uuid import UUID, uuid4
 
 import pytest
 
 from commands.evaluations import CompleteEvaluation, RequestEvaluation
 from commands.jobs import CancelJob, FailJobAttempt, ReplayJob, RequestJob, StartJob
-from commands.lora_adapters import PromoteAdapter, RollBackAdapter, in_use
+from commands.lora_adapters import PromoteAdapter, RetireAdapter, RollBackAdapter, in_use
 from commands.policies.end_evaluations import EndEvaluations
 from commands.policies.promote_adapters import PromoteAdapters
 from domain.errors import AlreadyDone, Invalid, NotFound
@@ -18,7 +19,7 @@ from domain.events import Actor, ActorKind
 from domain.job import ResultFile
 from domain.lora_adapter import LoraAdapter
 from tests.evaluations import Court
-from tests.fakes import an_envelope
+from tests.fakes import SOMEBODY, an_envelope
 from tests.played_runs import Stage
 from tests.scripted_agents import ScriptedAgents, a_spec
 from tests.story import FIGURES
@@ -105,6 +106,41 @@ def test_a_promotion_by_hand_may_name_its_evaluation_and_no_other(court: Court) 
     with pytest.raises(Invalid, match="is requested: only one that is completed has figures"):
         court.ask(PromoteAdapter("team@1", "better", evaluation=unfinished))
     court.ask(PromoteAdapter("team@1", "better", evaluation=id))
+
+
+def test_what_is_in_use_is_not_promoted_again_and_it_is_told_who_did(court: Court) -> None:
+    again = PromoteAdapter("team@1", "once more")
+    court.ask(PromoteAdapter("team@1", "better"))
+    before = court.store.head()
+    for name in ("team@1", "team@production"):
+        with pytest.raises(
+            AlreadyDone, match=rf"team@1 is in use already: {SOMEBODY.subject} promoted it at 2026-.* UTC"
+        ):
+            court.ask(replace(again, name=name))
+    assert court.store.head() == before
+    court.ask(PromoteAdapter("team@2", "better still"))
+    court.ask(again)
+    assert means(court) == "team@1"
+    court.ask(RollBackAdapter("team", "worse"))
+    assert means(court) == "team@2"
+    court.ask(again)
+    court.ask(RetireAdapter("team@2"))
+    with pytest.raises(AlreadyDone, match="team@1 is in use already"):
+        court.ask(again)
+
+
+def test_a_promotion_that_is_sent_twice_is_answered_twice_alike(court: Court) -> None:
+    asked = an_envelope(command_id=uuid4())
+    once, twice = (court.bus.execute(PromoteAdapter("team@1", "better"), asked) for _ in range(2))
+    assert (once, court.types().count("lora_adapter.promoted")) == (twice, 1)
+
+
+async def test_what_a_person_promoted_meanwhile_no_policy_promotes_again(court: Court) -> None:
+    completed(court, "team@1")
+    event = court.last()
+    court.ask(PromoteAdapter("team@1", "it is good"))
+    await PromoteAdapters(court.store, court.bus.execute, RULE, POLICY).handle(event)
+    assert (means(court), court.types().count("lora_adapter.promoted")) == ("team@1", 1)
 
 
 def test_a_rollback_is_one_event_after_which_the_alias_means_what_it_meant(court: Court) -> None:
