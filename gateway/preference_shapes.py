@@ -59,6 +59,16 @@ class PairsRun(BaseModel):
     requested_position: int
 
 
+class PairsImport(BaseModel):
+    """The import that brought a pair, and where in which file it was."""
+
+    import_id: UUID = Field(description="Of its job")
+    name: str | None = Field(description="What whoever sent the file called it")
+    sha256: str = Field(description="Of the file")
+    line: int = Field(description="Or row, counted from 1")
+    annotator: str | None = Field(description="Who judged the pair there, as the file says")
+
+
 class Contributor(BaseModel):
     """Who did something to a pair, or asked for its run."""
 
@@ -99,6 +109,7 @@ class PairLineage(BaseModel):
 
     preference_id: UUID
     run: PairsRun | None
+    imported: PairsImport | None
     answers: list[AnswerStep]
     ballots: list[BallotEntry]  # type: ignore[valid-type]  # made at run time
     events: list[dict[str, Any]] = Field(description="All that happened to the pair, as CloudEvents")

@@ -14,6 +14,7 @@ from projections import (
     datasets,
     dpo_annotations,
     interaction_log,
+    jobs,
     lora_adapters,
     training_runs,
     workflow_runs,
@@ -26,6 +27,7 @@ NEEDED = (
     interaction_log.PROJECTOR,
     ballots.PROJECTOR,
     workflow_runs.PROJECTOR,
+    jobs.PROJECTOR,
     audit.PROJECTOR,
     datasets.PROJECTOR,
     training_runs.PROJECTOR,
@@ -38,17 +40,25 @@ TRAINING = ("run_id", "dataset_id", "state", "adapter_name")
 
 
 def origins(db: Connection, pair: Row) -> Row:
-    """What led to a pair of `dpo_annotations`: its run, the steps that gave the answers, and the ballots on them."""
+    """What led to a pair of `dpo_annotations`: its run, the steps that gave the answers and the ballots on them, or the
+    import that brought it."""
     run, step, ballot = workflow_runs.TABLE.c, interaction_log.TABLE.c, ballots.TABLE.c
     answers = [id for id in (pair["chosen_step"], pair["rejected_step"]) if id]
     found = every(db, select(*run[RUN]).where(run.run_id == pair["run_id"]))
     return {
         "run": found[0] if found else None,
+        "imported": _imported(db, pair["source"]) if pair["source"] else None,
         "answers": every(db, select(*step[STEP]).where(step.step_id.in_(answers)).order_by(step.position)),
         "ballots": every(
             db, ballots.ROWS.where(ballot.ballot_id.in_([UUID(id) for id in pair["ballots"]])).order_by(ballot.position)
         ),
     }
+
+
+def _imported(db: Connection, source: Row) -> Row:
+    """With the file's name, as whoever sent it called it."""
+    job = jobs.find(db, UUID(source["import_id"]))
+    return source | {"name": job and job["payload"]["name"]}
 
 
 def people(db: Connection, pair: Row) -> list[Row]:

@@ -20,6 +20,7 @@ Said = Literal["left", "right", "neither", "accepted", "flipped", "rejected", "e
 
 LINEAGE = {
     "run": ("run_id", "kind", "actor", "roster_revision"),
+    "imported": ("import_id", "name", "sha256", "line", "annotator"),
     "answers": ("step_id", "agent", "phase", "n", "model", "adapter"),
     "ballots": ("ballot_id", "judge", "method", "outcome", "margin"),
     "people": ("actor", "actor_kind", "did"),
@@ -62,8 +63,9 @@ def lineage(preference: UUID, as_json: AsJson = False) -> None:
         show(found, as_json)
         return
     for name, columns in LINEAGE.items():
-        console.print(f"[bold]{name}[/]")
-        show([found["run"]] if name == "run" and found["run"] else found[name] or [], as_json, columns)
+        if (rows := found[name]) is not None:
+            console.print(f"[bold]{name}[/]")
+            show(rows if isinstance(rows, list) else [rows], as_json, columns)
 
 
 @app.command()

@@ -157,8 +157,8 @@ def trace_preference(
     core: CoreOf,
     limit: Annotated[int, Query(ge=1, le=200, description="How many of the newest datasets to look into")] = 50,
 ) -> dict[str, Any]:
-    """Where a pair comes from: run, answers, ballots, events and people; and where it went: datasets, trainings and
-    adapters."""
+    """Where a pair comes from: run, answers and ballots, or the import; events and people; and where it went: datasets,
+    trainings and adapters."""
     with open_view() as view:
         pair = found(dpo_annotations.find(view.db, preference_id), "preference", preference_id)
         candidates = pair_lineage.candidates(view.db, pair, limit)

@@ -87,6 +87,8 @@ async def test_a_file_is_sent_imported_read_and_taken_back(gateway: Gateway) -> 
         assert [pair["state"] for pair in pairs] == ["imported"] * 3
         assert pairs[0]["source"] == {"import_id": id, "sha256": DIGEST, "line": 1, "annotator": "gpt4"}
         assert (await client.get("/v1/preferences", params={"state": "waiting"})).json()["items"] == []
+        lineage = (await client.get(f"/v1/preferences/{pairs[0]['preference_id']}/lineage")).json()
+        assert (lineage["imported"], lineage["run"]) == (pairs[0]["source"] | {"name": "a file"}, None)
 
         withdrawn = await client.post(f"/v1/imports/{id}/withdraw", json={"reason": "a bad judge"})
         assert withdrawn.status_code == 202
@@ -182,7 +184,13 @@ def test_one_command_imports_a_file_and_says_what_became_of_it(
         aside = CliRunner().invoke(app, ["imports", "set-aside", listed[1]["job_id"]])
         assert json.loads(aside.stdout)["text"] == "nonsense"
         of_it = ["preferences", "--state", "imported", "--import", listed[1]["job_id"], "--json"]
-        assert len(json.loads(CliRunner().invoke(app, of_it).stdout)) == 3
+        pairs = json.loads(CliRunner().invoke(app, of_it).stdout)
+        assert len(pairs) == 3
+        title, _, comes_from, answers = (
+            CliRunner().invoke(app, ["lineage", pairs[-1]["preference_id"]]).stdout.split("\n")[:4]
+        )
+        assert (title, answers) == ("imported", "answers")
+        assert comes_from.split() == [listed[1]["job_id"], "judged.jsonl", DIGEST, "1", "gpt4"]
         taken_back = CliRunner().invoke(app, ["imports", "withdraw", listed[1]["job_id"], "--because", "a bad judge"])
         assert (taken_back.exit_code, "3 pairs are withdrawn" in taken_back.output) == (0, True)
 

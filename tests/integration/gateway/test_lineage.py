@@ -41,7 +41,7 @@ async def test_the_lineage_of_a_pair_goes_back_to_people_and_forth_to_adapters(g
         holding, other = [await a_dataset(gateway, client, filter={"annotated_only": only}) for only in (False, True)]
         run = trained(gateway, UUID(holding))
         lineage = (await client.get(f"/v1/preferences/{story.id_of('waiting')}/lineage")).json()
-    assert lineage["run"]["run_id"] == str(story.RUN)
+    assert (lineage["run"]["run_id"], lineage["imported"]) == (str(story.RUN), None)
     assert [step["agent"] for step in lineage["answers"]] == ["ada", "bob"]
     assert [ballot["judge"] for ballot in lineage["ballots"]] == ["ada", "bob"]
     assert [event["type"] for event in lineage["events"]] == ["preference.proposed"]
