@@ -43,7 +43,7 @@ FINISHED = FELL_SHORT | {State.COMPLETED, State.STOPPED}
 
 
 MOST_ATTEMPTS = 5
-"""At one step. A call that kills its worker is not paid for again and again."""
+"""At one step, since the run was last retried. A call that kills its worker is not paid for again and again."""
 
 
 class RunPaused(AlreadyDone):
@@ -72,6 +72,7 @@ class Workflow(BaseAggregate[UUID]):
     tokens: int = field(default=0, init=False)
     under_way: dict[UUID, int] = field(default_factory=dict, init=False)
     lost: dict[UUID, int] = field(default_factory=dict, init=False)
+    forgiven: dict[UUID, int] = field(default_factory=dict, init=False)
     began_at: datetime | None = field(default=None, init=False)
     paused_at: datetime | None = field(default=None, init=False)
     rested: timedelta = field(default=timedelta(), init=False)
@@ -251,7 +252,8 @@ class Workflow(BaseAggregate[UUID]):
             aggregate.state = State.REQUESTED
             aggregate.worker = ""
             aggregate.limits = self.limits
-            aggregate.lost = {}
+            aggregate.lost |= aggregate.under_way
+            aggregate.forgiven = dict(aggregate.lost)
             aggregate.under_way = {}
             aggregate.began_at = None
             aggregate.rested = timedelta()
@@ -388,7 +390,7 @@ class Workflow(BaseAggregate[UUID]):
             raise LimitReached(Limit.SECONDS, self.limits.seconds or 0)
         self.limits.must_allow(self.tokens, len(self.steps) + len(self.under_way.keys() | {step}))
         attempt = self.attempt_at(step)
-        if attempt > MOST_ATTEMPTS:
+        if attempt - self.forgiven.get(step, 0) > MOST_ATTEMPTS:
             raise Invalid(f"{agent}'s {phase} {n} was begun {MOST_ATTEMPTS} times, and its worker was lost each time")
         self.trigger_event(
             self.StepBegun, epoch=epoch, step=step, agent=agent, phase=phase, n=n, attempt=attempt, timestamp=at

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     tool_seconds: float = Field(default=60.0, gt=0)
 
     concurrent_runs: int = Field(default=6, ge=1)
+    concurrent_calls: int = Field(default=8, ge=1)
     drain_seconds: float = Field(default=10.0, ge=0)
     live_text: bool = True
     concurrent_jobs: dict[str, PositiveInt] = {}

@@ -82,6 +82,7 @@ async def work(core: Core) -> None:
         drain_seconds=settings.drain_seconds,
         drained=drained,
         span=span,
+        calls_at_once=settings.concurrent_calls,
     )
     policies = [
         AdvanceBatches(BatchRuns(core.engine, store), core.bus.execute, _automation("policy:advance-batches")).policy,

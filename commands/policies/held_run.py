@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 from uuid import UUID, uuid5
 
-from commands.policies.calls_under_way import CallsUnderWay, LetGo
+from commands.policies.calls_under_way import CALLS_AT_ONCE, CallsUnderWay, LetGo
 from commands.policies.in_logs import in_logs
 from commands.policies.past import Past
 from commands.policies.patience import Patience
@@ -26,7 +26,7 @@ from commands.workflows import (
 )
 from domain.current_step import CurrentStep, asking_for
 from domain.errors import AlreadyDone
-from domain.events import Actor, ActorKind, Envelope, Recorded
+from domain.events import Actor, ActorKind, Recorded
 from domain.limits import Limit, LimitReached
 from domain.model_call import ModelCall, ToolCall
 from domain.ports.agents import Agent, Heard
@@ -59,6 +59,7 @@ class HeldRun:
         actor: Actor,
         patiently: Patience,
         span: Spans = in_logs,
+        calls_at_once: int = CALLS_AT_ONCE,
     ) -> None:
         """`history`: the run's events from its request to this worker's start. `run` is what it was then."""
         self.run = Workflow.after(recorded.event for recorded in history)
@@ -90,7 +91,7 @@ class HeldRun:
         self._patiently = patiently
         self._span = span
         self._writing = asyncio.Lock()
-        self._calls = CallsUnderWay()
+        self._calls = CallsUnderWay(calls_at_once)
 
     def recorded(self, agent: str, phase: str, n: int) -> Step | None:
         """The step, where an earlier worker, or this one, came that far, or the run that this one was taken from."""
@@ -198,7 +199,7 @@ class HeldRun:
         """The id of the step that is to be made, and which attempt at it this is."""
         id = step_id(self.id, agent, phase, n)
         begin = BeginStep(self.id, self._epoch, agent, phase, n)
-        await self._record(begin, Actor(agent, ActorKind.AGENT), f"begin/{id}")
+        await self._write(begin, Actor(agent, ActorKind.AGENT), f"begin/{id}")
         attempt = self.run.attempt_at(id)
         current = CurrentStep(self.id, agent, phase, n, attempt)
         with self._span(f"step {phase}", step=str(id), agent=agent, n=n, attempt=attempt), asking_for(current):
@@ -216,9 +217,10 @@ class HeldRun:
             raise LimitReached(Limit.STEP_SECONDS, allowed, step) from error
 
     async def _record(self, command: object, actor: Actor, name: str) -> None:
-        envelope = self._first.followed_by(actor, uuid5(self.id, f"{self._epoch}/{name}"))
-        await asyncio.shield(self._write(command, envelope))  # it is paid for, whatever else is given up meanwhile
+        await asyncio.shield(self._write(command, actor, name))  # it is paid for, whatever else is given up meanwhile
 
-    async def _write(self, command: object, envelope: Envelope) -> None:
+    async def _write(self, command: object, actor: Actor, name: str) -> None:
+        """Where it is cancelled before its turn has come, nothing is written."""
+        envelope = self._first.followed_by(actor, uuid5(self.id, f"{self._epoch}/{name}"))
         async with self._writing:
             await asyncio.to_thread(self._patiently, lambda: self._execute(command, envelope))

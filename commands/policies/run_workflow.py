@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from loguru import logger
 
-from commands.policies.calls_under_way import LetGo
+from commands.policies.calls_under_way import CALLS_AT_ONCE, LetGo
 from commands.policies.held_run import HeldRun
 from commands.policies.in_logs import in_logs
 from commands.policies.intake import Intake
@@ -18,7 +18,7 @@ from commands.policies.kinds import Kind
 from commands.policies.past import past_of
 from commands.policies.patience import Patience, StoreUnavailable
 from commands.policies.run_time import keep_time
-from commands.workflows import StartWorkflow
+from commands.workflows import ReleaseWorkflow, StartWorkflow
 from domain.errors import AlreadyDone, LeaseLost, VersionConflict
 from domain.events import Actor, Recorded
 from domain.limits import LimitReached
@@ -36,9 +36,9 @@ DRAIN_SECONDS = 10.0
 
 
 class RunWorkflow:
-    """Plays what it is offered, `at_once` runs at a time. `worker` is the name under which this process gives its signs
-    of life; `drain_seconds` is how long it may take to let go of its runs when it is told to stop, and `drained` is set
-    when that is over."""
+    """Plays what it is offered, `at_once` runs at a time, each with `calls_at_once` calls under way at most. `worker`
+    is the name under which this process gives its signs of life; `drain_seconds` is how long it may take to let go of
+    its runs when it is told to stop, and `drained` is set when that is over."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class RunWorkflow:
         drain_seconds: float = DRAIN_SECONDS,
         drained: Event | None = None,
         span: Spans = in_logs,
+        calls_at_once: int = CALLS_AT_ONCE,
     ) -> None:
         self._log = log
         self._execute = execute
@@ -74,6 +75,7 @@ class RunWorkflow:
         self._held: set[HeldRun] = set()
         self._looks: set[asyncio.Task[None]] = set()
         self._span = span
+        self._calls_at_once = calls_at_once
         self._intake = Intake(PUT_BACK_SECONDS)
 
     def offer(self, run: UUID) -> None:
@@ -116,7 +118,7 @@ class RunWorkflow:
         if taken is None:
             return
         requested, history = taken
-        held = HeldRun(requested, history, self._execute, self._actor, self._patiently, self._span)
+        held = HeldRun(requested, history, self._execute, self._actor, self._patiently, self._span, self._calls_at_once)
         self._held.add(held)
         if self._stopping:
             held.let_go()
@@ -180,7 +182,10 @@ class RunWorkflow:
         if not history or not isinstance(requested := history[0].event, Workflow.Requested):
             return None
         run = Workflow.after(recorded.event for recorded in history)
-        if run.finished or run.state is State.PAUSED:
+        if run.finished or requested.kind not in self._kinds:  # a newer worker knows how to play it
+            return None
+        if run.state is State.PAUSED:
+            self._let_go_if_left(run, history[0])
             return None
         if run.worker and run.worker != self._worker and self._workers.alive(run.worker):
             return None
@@ -193,6 +198,13 @@ class RunWorkflow:
             logger.info("run {} is not ours: {}", id, faster)
             return None
         return requested, self._log.history(id)[: written.version]
+
+    def _let_go_if_left(self, run: Workflow, first: Recorded) -> None:
+        """A paused run that we hold on paper alone: the store was away when it was to be let go of."""
+        if run.worker == self._worker:
+            release = ReleaseWorkflow(run.id, run.epoch, "it was paused while the store was away")
+            with suppress(LeaseLost, AlreadyDone):
+                self._execute(release, first.followed_by(self._actor, uuid5(run.id, f"{run.epoch}/release")))
 
     def _specs(self, requested: Workflow.Requested) -> list[AgentSpec]:
         """Those who take part, as the revision that the run is pinned to describes them, or its fork."""
