@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 from uuid import UUID, uuid4, uuid5
 
 import streamlit as st
 
 from ui.api import ApiError, Json, TokenRefused, Written
+from ui.links import open_here
 from ui.person import api, draft, drop_drafts, keep_draft
 from ui.troubles import show
 
@@ -38,6 +39,11 @@ class Once:
     def widget(self, name: str) -> str:
         """The key of a widget in this showing."""
         return f"{self._name}.{self.version}.{name}.{self._showing}"
+
+    def button(self, name: str) -> dict[str, Any]:
+        """Arguments for a button whose press is sent by `send_and_open`: a second press leads where the first one did,
+        even from a browser that still shows what was there before."""
+        return {"key": self.widget(name), "on_click": self._follow, "args": (self._showing,)}
 
     def field(self, name: str, default: object = "") -> dict[str, Any]:
         """Arguments for a widget that begins with `default` and keeps what a person puts into it until it is sent or
@@ -68,6 +74,15 @@ class Once:
         self.renew()
         return written
 
+    def send_and_open(self, query: Mapping[str, str], method: str, *place: str, done: str = "", **more: Any) -> None:
+        """Sends the command and, unless it was refused, says what was `done` and shows what `query` names."""
+        # Before anything is sent: a second press may end this run of the script as soon as it is.
+        st.session_state[self._opens] = dict(query)
+        if self.send(method, *place, **more):
+            if done:
+                st.toast(done, icon=":material/check:")
+            open_here(**query)
+
     def renew(self) -> None:
         """Shows the form as it begins next time."""
         drop_drafts(f"{self._name}.")
@@ -78,6 +93,14 @@ class Once:
         if widget == self.widget(name):
             keep_draft(f"{self._name}.{name}", st.session_state[widget])
             self.move(self.version)
+
+    def _follow(self, showing: int) -> None:
+        if showing < self._showing:
+            st.query_params.from_dict(st.session_state[self._opens])
+
+    @property
+    def _opens(self) -> str:
+        return f"{self._name}.opens"
 
     @property
     def _counter(self) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from ui.api import ApiError, TokenRefused, Unavailable
+from ui.api import ApiError, InFlight, TokenRefused, Unavailable
 from ui.person import api, leave, session
 from ui.sessions import SESSIONS
 from ui.texts import plain
@@ -21,6 +21,18 @@ def show(error: ApiError) -> None:
     """A refusal, with every fault that the API named."""
     faults = "".join(f"\n- `{fault.place or 'the body'}` {plain(fault.detail)}" for fault in error.faults)
     st.error(f"**{plain(error.title)}** · {plain(error.detail)}{faults}", icon=":material/error:")
+
+
+def in_words(advice: Mapping[int, str]) -> Callable[[ApiError], None]:
+    """Shows a refusal with the status of one of these as what to do about it; others in the API's words."""
+
+    def told(error: ApiError) -> None:
+        if error.status in advice and not isinstance(error, InFlight):
+            st.error(advice[error.status], icon=":material/error:")
+        else:
+            show(error)
+
+    return told
 
 
 def guarded(draw: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ import re
 from contextlib import closing
 
 import pytest
+from httpx import Client
 from playwright.sync_api import Page, expect
 
 from adapters.console_account import SESSIONS
@@ -160,7 +161,7 @@ def someone_changes_their_mind(person: Console, run: str, caravan: LivingCaravan
     person.type("Note", "the same one, still")
     choice = which_says("flipped", flipped["preference_id"])
     person.press(choice)
-    person.sees_told(f"{choice}.")
+    person.sees(f"you said: {choice}")
     with caravan.api() as api:
         newest = {"aggregate": flipped["preference_id"], "order": "newest", "limit": 1}
         said = api.get("/v1/events", params=newest).json()["items"][0]["data"]
@@ -262,6 +263,43 @@ def test_a_viewer_sees_everything_and_can_change_nothing(caravan: LivingCaravan,
         person.open(name)
         person.sees_it_drawn()
         expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+
+
+def test_long_answers_are_judged_by_one_key_even_if_it_is_pressed_twice(caravan: LivingCaravan, page: Page) -> None:
+    person = Console(page, caravan.console_url)
+    person.sign_in(caravan.token)
+    person.sees_title("Overview")
+    with caravan.api() as api:
+        id, _ = (propose(api, f"{thing} is long.\n" * 200) for thing in ("This", "That"))
+    page.goto(f"{caravan.console_url}/annotate?pair={id}")
+    for label in ("Left is better", "Right is better", "Neither"):
+        expect(person.button(label)).to_be_in_viewport()
+    page.get_by_text("Rate by the rubric").click()
+    page.get_by_role("radio").first.click()
+    person.sees_it_drawn()
+    person.picture("annotate-long")
+    page.keyboard.press("1")
+    page.keyboard.press("1")
+    person.sees("you said: left is better")
+    assert person.place("pair") != id
+    with caravan.api() as api:
+        said = api.get("/v1/events", params={"aggregate": id, "type": "preference.annotated"}).json()["items"]
+        assert [len(event["data"]["scores"]["ratings"]) for event in said] == [1]
+    person.picture("annotate-undo")
+    page.keyboard.press("u")
+    expect(page).to_have_url(f"{caravan.console_url}/annotate?pair={id}")
+    with caravan.api() as api:
+        assert api.get(f"/v1/preferences/{id}/opinions").json()["mine"] is None
+
+
+def propose(api: Client, text: str) -> str:
+    """A pair of two long answers."""
+    prompt, better, worse = (
+        [{"role": role, "content": content}]
+        for role, content in (("user", "Go on."), ("assistant", text), ("assistant", f"{text}Still."))
+    )
+    written = api.post("/v1/preferences", json={"prompt": prompt, "chosen": better, "rejected": worse})
+    return str(written.json()["id"])
 
 
 def test_two_people_who_edit_the_agents_at_once_lose_nothing(caravan: LivingCaravan, page: Page) -> None:

@@ -11,7 +11,7 @@ from ui.session import Role
 from ui.tables import FILTER, Columns, numbers, pager, table, when
 from ui.texts import short
 from ui.views.agreement import agreement
-from ui.views.judging import unspoken
+from ui.views.judging import last_word, unspoken
 from ui.views.pair import show_pair
 from ui.views.propose import propose
 
@@ -35,6 +35,7 @@ def page() -> None:
         show_pair(pair, run)
         return
     st.title("Annotate")
+    last_word({"run": run} if run else {})
     st.caption(
         "Agents and people proposed these pairs. Say which answer is better: training counts in full what most people "
         "say. First comes what people disagree on, then what the judges do, then what is least sure."

@@ -8,15 +8,28 @@ import streamlit as st
 
 from domain.sides import Sides, may_speak_first
 from ui.api import Json
+from ui.links import opened
 from ui.once import Once
 from ui.person import api, needs, session
 from ui.session import Role
 from ui.texts import ago, plain
+from ui.troubles import in_words
 from ui.views.pair_shown import words_of
 
 WITHDRAWN = "The pair is withdrawn."
+GONE = {409: "Somebody withdrew this pair meanwhile, so nothing more can be said of it. Go on with the next one."}
+"""What a refusal with that status means to whoever judges."""
 ASKED = ("waiting", "disputed")
 """The states in which people are asked about a pair."""
+SAME = "Both answers say the same: let the better one say it better."
+BACK = "What you said before counts again."
+UNSAID = in_words({409: "There is nothing to take back: you have said nothing of this pair, or it was withdrawn."})
+NOBODY = in_words(
+    {
+        409: "Nobody is asked about this pair any more. Reload the page to see what it is now.",
+        422: "Nobody of that name can judge. Write the name of an annotator’s token, as its owner sees it at the left.",
+    }
+)
 EDITED = {"chosen": "The better answer", "rejected": "The worse answer"}
 
 
@@ -53,11 +66,10 @@ def ratings(form: Once, pair: Json, mine: Json | None, sides: Sides) -> Json:
     with st.expander("Rate by the rubric", icon=":material/checklist:"):
         for criterion in rubric["criteria"]:
             levels, rated = range(1, len(criterion["levels"]) + 1), before.get(criterion["name"])
-            level = st.radio(
+            level = st.segmented_control(
                 criterion["question"],
                 levels[::-1] if criterion["compares"] else levels,
                 format_func=dict(enumerate(criterion["levels"], 1)).__getitem__,
-                horizontal=True,
                 **form.field(
                     f"rating-{rubric['version']}-{criterion['name']}", rated and _turned(criterion, rated, sides)
                 ),
@@ -68,13 +80,13 @@ def ratings(form: Once, pair: Json, mine: Json | None, sides: Sides) -> Json:
     return {"ratings": given, "rubric": rubric["version"]} if given else {}
 
 
-def opinions(pair: Json, said: Json, sides: Sides) -> bool:
-    """What is said of it, as far as this person may know, and the way to take their own word back. Whether it was."""
+def opinions(pair: Json, said: Json, sides: Sides) -> None:
+    """What is said of it, as far as this person may know, and the way to take their own word back."""
     if said["hidden"]:
         st.caption(f"Judged by others: {said['hidden']}. What they said is shown once you have judged it.")
     told = [*([said["mine"]] if said["mine"] else []), *said["others"]]
     if not told:
-        return False
+        return
     with st.expander(f"Opinions ({len(told)} of {pair['wanted']} wanted)", icon=":material/forum:"):
         for opinion in told:
             rated = "; ".join(_rated(opinion, sides))
@@ -86,7 +98,8 @@ def opinions(pair: Json, said: Json, sides: Sides) -> bool:
                 st.text(f"{EDITED[side]}: {messages[-1]['content']}")
             if opinion["note"] and not opinion["undone"]:
                 st.text(opinion["note"])
-        return bool(said["mine"]) and _undo(pair)
+        if said["mine"]:
+            _undo(pair)
 
 
 def _rated(opinion: Json, sides: Sides) -> Iterator[str]:
@@ -105,15 +118,32 @@ def _turned(criterion: Json, level: int, sides: Sides) -> int:
     return sides.level(level, len(criterion["levels"]), criterion["compares"])
 
 
-def _undo(pair: Json) -> bool:
+def _undo(pair: Json) -> None:
     form = Once(f"undo-{pair['preference_id']}", pair["version"])
-    allowed = needs(Role.ANNOTATOR, unless=unless_withdrawn(pair), help="What you said before counts again.")
-    pressed = st.button("Take my opinion back", icon=":material/undo:", key=form.widget("go"), **allowed)
-    return pressed and bool(form.send("POST", "preferences", pair["preference_id"], "undo", body={"reason": ""}))
+    allowed = needs(Role.ANNOTATOR, unless=unless_withdrawn(pair), help=BACK)
+    if st.button("Take my opinion back", icon=":material/undo:", key=form.widget("go"), **allowed):
+        _rerun_if(form.send("POST", "preferences", pair["preference_id"], "undo", body={"reason": ""}, refused=UNSAID))
 
 
-def skip(pair: Json) -> bool:
-    """Leaves the pair to others. Whether it was left."""
+def last_word(of_run: dict[str, str]) -> None:
+    """The verdict after which this page was shown, and the way back to its pair without it."""
+    id = opened("judged")
+    mine = api().one("preferences", id, "opinions")["mine"] if id else None
+    if id is None or mine is None or mine["undone"]:
+        return
+    form = Once(f"undo-{id}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        verdict = Sides.drawn(session().subject, id).words(mine["verdict"])
+        st.caption(f"Of the pair before you said: **{plain(verdict)}**", width="content")
+        allowed = needs(Role.ANNOTATOR, help=f"{BACK} You are led back to the pair.")
+        pressed = st.button("Undo", icon=":material/undo:", shortcut="U", **form.button("last"), **allowed)
+    if pressed:
+        place = ("preferences", id, "undo")
+        form.send_and_open(of_run | {"pair": id}, "POST", *place, body={"reason": ""}, refused=UNSAID)
+
+
+def skip(pair: Json, following: dict[str, str]) -> None:
+    """Leaves the pair to others."""
     form = Once(f"skip-{pair['preference_id']}", pair["version"])
     allowed = needs(Role.ANNOTATOR, unless=unless_withdrawn(pair))
     with st.popover("Skip", icon=":material/skip_next:", key=form.widget("reason-and-go")):
@@ -121,9 +151,9 @@ def skip(pair: Json) -> bool:
         reason = st.text_input(
             "Reason for skipping", placeholder="Why (optional)", max_chars=2000, **form.field("reason"), **allowed
         )
-        if st.button("Skip the pair", icon=":material/skip_next:", key=form.widget("go"), **allowed):
-            return bool(form.send("POST", "preferences", pair["preference_id"], "skip", body={"reason": reason}))
-    return False
+        if st.button("Skip the pair", icon=":material/skip_next:", **form.button("go"), **allowed):
+            place, more = ("preferences", pair["preference_id"], "skip"), {"body": {"reason": reason}}
+            form.send_and_open(following, "POST", *place, done="Skipped.", refused=in_words(GONE), **more)
 
 
 def assignment(pair: Json) -> None:
@@ -140,8 +170,11 @@ def assignment(pair: Json) -> None:
                     _rerun_if(form.send("DELETE", *place, annotator))
         allowed = needs(Role.OPERATOR, unless=unless_asked(pair))
         name = st.text_input("Annotator", placeholder="The name of their token", **form.field("annotator"), **allowed)
-        if st.button("Assign", icon=":material/person_add:", key=form.widget("go"), **allowed) and name.strip():
-            _rerun_if(form.send("PUT", *place, name.strip()))
+        if st.button("Assign", icon=":material/person_add:", key=form.widget("go"), **allowed):
+            if name.strip():
+                _rerun_if(form.send("PUT", *place, name.strip(), refused=NOBODY))
+            else:
+                st.error("Write first whose it shall be.", icon=":material/error:")
 
 
 def _take(form: Once, pair: Json) -> None:
@@ -151,7 +184,7 @@ def _take(form: Once, pair: Json) -> None:
     method, label, icon = ("DELETE", "Leave it", "remove") if mine else ("PUT", "Take it", "front_hand")
     allowed = needs(Role.ANNOTATOR, unless="" if mine else unless_asked(pair))
     if st.button(label, icon=f":material/{icon}:", key=form.widget("take"), **allowed):
-        _rerun_if(form.send(method, *place, me))
+        _rerun_if(form.send(method, *place, me, refused=NOBODY))
 
 
 def note(pair: Json) -> None:
@@ -160,7 +193,9 @@ def note(pair: Json) -> None:
     with st.expander("Note without a verdict", icon=":material/sticky_note_2:"):
         text = st.text_input("What others should know", max_chars=4000, **form.field("text"), **needs(Role.ANNOTATOR))
         pressed = st.button("Keep the note", icon=":material/save:", key=form.widget("go"), **needs(Role.ANNOTATOR))
-        if pressed and text.strip():
+        if pressed and not text.strip():
+            st.error("Write first what others should know.", icon=":material/error:")
+        elif pressed:
             _rerun_if(form.send("POST", "preferences", pair["preference_id"], "notes", body={"note": text}))
 
 

@@ -10,10 +10,23 @@ from domain.sides import LEFT, NEITHER, OPEN, RIGHT, Sides
 from ui.api import PAGE_LIMIT, Json
 from ui.links import back, open_here
 from ui.once import Once
-from ui.person import api, needs, session
+from ui.person import api, draft, keep_draft, needs, session
 from ui.session import Role
 from ui.texts import plain
-from ui.views.judging import EDITED, assignment, note, opinions, ratings, reasons, skip, unless_withdrawn
+from ui.troubles import in_words
+from ui.views.judging import (
+    EDITED,
+    GONE,
+    SAME,
+    assignment,
+    last_word,
+    note,
+    opinions,
+    ratings,
+    reasons,
+    skip,
+    unless_withdrawn,
+)
 from ui.views.pair_shown import (
     as_it_stands,
     as_proposed,
@@ -33,11 +46,19 @@ CHOICES = {
     NEITHER: ("Neither", ":material/block:", "0", "Neither is fit to learn from: leave the pair out."),
 }
 """Of the answers as they were proposed, whatever was said of them since."""
-LOOK = "Shows whose the answers are and which one was proposed as better; the pair cannot be judged meanwhile."
-LOOKING = "You only look: press Judge it first."
+LOOK = (
+    "Shows whose the answers are and what was thought of them. You cannot judge this pair after that, until you sign "
+    "in anew: it would not be your own word any more."
+)
+LOOKED = "You have looked whose the answers are: leave this pair to those who have not, with Skip or Next."
 FIRST = "Say first which answer is better: what you would edit shows what others think."
-Face = tuple[str, str, str | None]
-"""A button's label, icon and help."""
+REFUSED = in_words(
+    GONE
+    | {
+        412: "Somebody changed this pair or the rubric while you looked at it, so nothing was saved. Reload the page, "
+        "see what it is now, and say it again: what you wrote is kept.",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +79,32 @@ def show_pair(id: str, run: str | None) -> None:
     said = api().one("preferences", id, "opinions")
     waiting = api().one("annotations", "queue", limit=PAGE_LIMIT, run=run)
     queue = [one["preference_id"] for one in waiting["items"]]
-    following = next((other for other in _after(id, queue) if other != id), None)
+    of_run = {"run": run} if run else {}
+    following = next((of_run | {"pair": other} for other in _after(id, queue) if other != id), of_run)
     with st.container(horizontal=True, vertical_alignment="center"):
         back("All pairs")
         st.caption(f"{waiting['count']:,} waiting")
-        if following and st.button("Next", icon=":material/skip_next:", shortcut="N", key=f"next-{id}"):
-            _open(following, run)
-        skipped = id in queue and skip(pair)
+        if "pair" in following and st.button("Next", icon=":material/skip_next:", shortcut="N", key=f"next-{id}"):
+            open_here(**following)
+        if id in queue:
+            skip(pair, following)
         sight = _sight(pair, said)
+    last_word(of_run)
     prompt(pair)
     reasons(next((one for one in waiting["items"] if one["preference_id"] == id), None))
     origin(pair, sight.sides if sight.named else None)
     if sight.told:
         _tell_of_changes(pair)
         standing(pair, sight.sides)
-    editing = _editing(sight)
-    # Whoever is not told what others do to the pair speaks of the same answers, whatever they do meanwhile.
-    form = Once(f"{'edit' if editing else 'annotate'}-{id}", pair["version"] if sight.told else 0)
+    _judge(pair, sight, following | {"judged": id})
     if not sight.told:
         said = said | {"others": [], "hidden": said["hidden"] or len(said["others"])}
-    body = _edit(form, pair, sight) if editing else _verdict(form, pair, sight)
-    undone = opinions(pair, said, sight.sides)
+    opinions(pair, said, sight.sides)
     assignment(pair)
     note(pair)
     if sight.told:
         history(pair, sight.sides)
-    done = _withdraw(pair) or ("skipped" if skipped else "")
-    if undone:
-        st.rerun()
-    if body and form.send("POST", "preferences", id, "annotations", body=body, version=form.version or None):
-        done = sight.sides.words(body["verdict"])
-        st.session_state.pop(_blind(id), None)
-    if done:
-        st.toast(f"{done.capitalize()}.", icon=":material/check:")
-        _open(following, run) if following else open_here(**({"run": run} if run else {}))
+    _withdraw(pair, following)
 
 
 def _after(id: str, queue: list[str]) -> list[str]:
@@ -100,56 +113,67 @@ def _after(id: str, queue: list[str]) -> list[str]:
     return queue[at:] + queue[:at]
 
 
-def _open(id: str, run: str | None) -> None:
-    open_here(pair=id, **({"run": run} if run else {}))
-
-
 def _sight(pair: Json, said: Json) -> Sight:
     """Whose word on an open pair would be their first is shown nothing that speaks for an answer, unless they only want
     to look: also while others settle it meanwhile."""
-    blind = _blind(pair["preference_id"])
+    blind = f"blind-{pair['preference_id']}"
     asked = pair["state"] in OPEN or (blind in st.session_state and not unless_withdrawn(pair))
     first = said["mine"] is None and asked and session().role >= Role.ANNOTATOR
     if first:
         st.session_state[blind] = True
-    looks = first and _switch(
-        "look", ("Only look", ":material/visibility:", LOOK), ("Judge it", ":material/rule:", None)
-    )
-    hindered = unless_withdrawn(pair) or (LOOKING if looks else "")
-    named = looks or not first
+    else:
+        st.session_state.pop(blind, None)
+    looked = first and _looked(pair["preference_id"])
+    named = looked or not first
     return Sight(
         Sides.drawn(session().subject, pair["preference_id"]),
         said["mine"],
         named,
         named and not said["hidden"],
-        hindered,
+        unless_withdrawn(pair) or (LOOKED if looked else ""),
     )
 
 
-def _blind(id: str) -> str:
-    """Where it is kept that this person began to judge the pair knowing nothing."""
-    return f"blind-{id}"
+def _looked(id: str) -> bool:
+    """Whether this person has chosen to know more of the pair than whoever judges it, since they signed in."""
+    name = f"looked-{id}"
+    if draft(name, False):
+        return True
+    with st.popover("Only look", icon=":material/visibility:", type="tertiary", key=f"look-{id}"):
+        st.caption(LOOK)
+        if st.button("Look, and leave it to others", icon=":material/visibility:", key=name):
+            keep_draft(name, True)
+            st.rerun()
+    return False
+
+
+def _judge(pair: Json, sight: Sight, following: dict[str, str]) -> None:
+    """The answers, and what is said of them at the window's lower edge, in view however long they are."""
+    editing = _editing(sight)
+    # Whoever is not told what others do to the pair speaks of the same answers, whatever they do meanwhile.
+    name = f"{'edit' if editing else 'annotate'}-{pair['preference_id']}"
+    form = Once(name, pair["version"] if sight.told else 0)
+    body = _edit(form, pair, sight) if editing else _verdict(form, pair, sight)
+    if body:
+        place, version = ("preferences", pair["preference_id"], "annotations"), form.version or None
+        with st.bottom:
+            form.send_and_open(following, "POST", *place, body=body, version=version, refused=REFUSED)
 
 
 def _editing(sight: Sight) -> bool:
-    """Whether the texts are being edited. That ends with this pair."""
-    unless = sight.hindered or ("" if sight.told else FIRST)
-    on, off = ("Edit the texts", ":material/edit:", None), ("Stop editing", ":material/close:", None)
-    return _switch("edit", on, off, unless) and not unless
-
-
-def _switch(name: str, on: Face, off: Face, unless: str = "") -> bool:
-    """Whether it is on; `on` and `off` are the button that does so. It stands in the address, so that a reload finds it
+    """Whether the texts are being edited. That ends with this pair. It stands in the address, so that a reload finds it
     as it was."""
-    is_on = name in st.query_params
-    label, icon, help = off if is_on else on
-    if st.button(label, icon=icon, type="tertiary", key=name, **needs(Role.ANNOTATOR, unless=unless, help=help)):
+    unless = sight.hindered or ("" if sight.told else FIRST)
+    is_on = "edit" in st.query_params
+    label, icon = ("Stop editing", "close") if is_on else ("Edit the texts", "edit")
+    allowed = needs(Role.ANNOTATOR, unless=unless)
+    if st.button(label, icon=f":material/{icon}:", type="tertiary", key="edit", **allowed):
         if is_on:
-            del st.query_params[name]
+            del st.query_params["edit"]
         else:
-            st.query_params[name] = "1"
+            st.query_params["edit"] = "1"
         st.rerun()
-    return is_on
+    return is_on and not unless
 
 
 def _tell_of_changes(pair: Json) -> None:
@@ -168,13 +192,19 @@ def _verdict(form: Once, pair: Json, sight: Sight) -> Json | None:
         st.caption("As it was proposed: a choice would take these texts instead")
     as_proposed(pair, sight.sides, verdict, sight.named)
     rated = ratings(form, pair, None, sight.sides)
-    said = _note(form, None)
-    with st.container(horizontal=True):
-        for choice, (label, icon, key, reason) in CHOICES.items():
-            allowed = needs(Role.ANNOTATOR, unless=sight.hindered, help=reason)
-            if st.button(label, icon=icon, shortcut=key, key=form.widget(f"choose-{choice}"), **allowed):
-                return {"verdict": sight.sides.verdict(choice), "note": said, **rated}
-    return None
+    with st.bottom:
+        if sight.hindered:
+            st.info(sight.hindered, icon=":material/info:")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            said = _note(form, None)
+            chosen = [choice for choice in CHOICES if _pressed(form, choice, sight)]
+    return {"verdict": sight.sides.verdict(chosen[0]), "note": said, **rated} if chosen else None
+
+
+def _pressed(form: Once, choice: str, sight: Sight) -> bool:
+    label, icon, key, reason = CHOICES[choice]
+    allowed = needs(Role.ANNOTATOR, unless=sight.hindered, help=reason)
+    return st.button(label, icon=icon, shortcut=key, **form.button(f"choose-{choice}"), **allowed)
 
 
 def _edit(form: Once, pair: Json, sight: Sight) -> Json | None:
@@ -185,14 +215,27 @@ def _edit(form: Once, pair: Json, sight: Sight) -> Json | None:
     if outvoted(pair, sight.mine):
         st.caption("Most people chose the other answer than you: with an edit you say that theirs is the better one.")
     rated = ratings(form, pair, sight.mine, sight.sides)
-    said = _note(form, sight.mine)
     allowed = needs(Role.ANNOTATOR, unless=unless_withdrawn(pair))
-    if st.button("Save the edit", type="primary", icon=":material/save:", key=form.widget("edit"), **allowed):
-        if all(text == seen[side][-1]["content"] for side, text in texts.items()):
-            st.info("Both texts stand as they were: change one, or choose one.", icon=":material/info:")
-            return None
-        return {"verdict": "edited", **texts, "note": said, **rated}
-    return None
+    with st.bottom, st.container(horizontal=True, vertical_alignment="center"):
+        said = _note(form, sight.mine)
+        pressed = st.button("Save the edit", type="primary", icon=":material/save:", **form.button("edit"), **allowed)
+    if not pressed:
+        return None
+    if unfit := _unless_fit(seen, texts):
+        st.bottom.error(unfit, icon=":material/error:")
+        return None
+    return {"verdict": "edited", **texts, "note": said, **rated}
+
+
+def _unless_fit(seen: Json, texts: dict[str, str]) -> str:
+    """Why nothing could be learnt from these texts, and what to do."""
+    if not all(text.strip() for text in texts.values()):
+        return "An answer is empty: write it, or stop editing and choose Neither."
+    if all(text == seen[side][-1]["content"] for side, text in texts.items()):
+        return "Both texts stand as they were: change one, or stop editing and choose one."
+    if texts["chosen"] == texts["rejected"]:
+        return SAME
+    return ""
 
 
 def _text(form: Once, seen: Json, side: str, turned: bool) -> str:
@@ -205,7 +248,8 @@ def _text(form: Once, seen: Json, side: str, turned: bool) -> str:
 def _note(form: Once, mine: Json | None) -> str:
     said: str = st.text_input(
         "Note",
-        placeholder="Why (optional)",
+        placeholder="Note: why (optional)",
+        label_visibility="collapsed",
         max_chars=4000,
         **form.field("note", mine["note"] if mine and not mine["undone"] else ""),
         **needs(Role.ANNOTATOR),
@@ -213,8 +257,7 @@ def _note(form: Once, mine: Json | None) -> str:
     return said
 
 
-def _withdraw(pair: Json) -> str:
-    """What was done, where it was."""
+def _withdraw(pair: Json, following: dict[str, str]) -> None:
     form = Once(f"withdraw-{pair['preference_id']}", pair["version"])
     allowed = needs(Role.ANNOTATOR, unless=unless_withdrawn(pair))
     with st.expander("Withdraw", icon=":material/delete:"):
@@ -222,6 +265,6 @@ def _withdraw(pair: Json) -> str:
         reason = st.text_input(
             "Reason", placeholder="Why (optional)", max_chars=2000, **form.field("reason"), **allowed
         )
-        pressed = st.button("Withdraw the pair", icon=":material/delete:", key=form.widget("go"), **allowed)
-    place = ("preferences", pair["preference_id"])
-    return "withdrawn" if pressed and form.send("DELETE", *place, version=form.version, reason=reason) else ""
+        if st.button("Withdraw the pair", icon=":material/delete:", **form.button("go"), **allowed):
+            place, more = ("preferences", pair["preference_id"]), {"version": form.version, "refused": REFUSED}
+            form.send_and_open(following, "DELETE", *place, done="Withdrawn.", reason=reason, **more)

@@ -78,7 +78,7 @@ def as_proposed(pair: Json, sides: Sides, verdict: str | None, named: bool) -> N
     shown = sides.in_order(proposed["chosen"], proposed["rejected"])
     ranks = sides.in_order(*RANKS[verdict]) if named else ("Left", "Right")
     authors = [plain(answer["agent"] or "written by hand") if named else None for answer in shown]
-    _side_by_side(ranks, authors, [answer["messages"] for answer in shown])
+    _side_by_side(f"proposed-{pair['preference_id']}", ranks, authors, [answer["messages"] for answer in shown])
 
 
 def as_it_stands(pair: Json, sides: Sides) -> None:
@@ -86,7 +86,7 @@ def as_it_stands(pair: Json, sides: Sides) -> None:
     shown = places(pair, None, sides)
     ranks = ["Better" if side == "chosen" else "Worse" for side in shown]
     authors = [plain(pair[f"{side}_agent"] or "written by hand") for side in shown]
-    _side_by_side(ranks, authors, [pair[side] for side in shown])
+    _side_by_side(f"standing-{pair['preference_id']}", ranks, authors, [pair[side] for side in shown])
 
 
 def as_seen(pair: Json, mine: Json | None) -> Json:
@@ -135,14 +135,18 @@ def _most(pair: Json) -> str | None:
     return told[-1] if told else "accepted"
 
 
-def _side_by_side(ranks: Sequence[str], authors: Sequence[str | None], answers: Sequence[list[Json]]) -> None:
-    for column, rank, author, messages in zip(st.columns(2), ranks, authors, answers, strict=True):
+def _side_by_side(
+    name: str, ranks: Sequence[str], authors: Sequence[str | None], answers: Sequence[list[Json]]
+) -> None:
+    """Long ones scroll in their frames (style.css), which begin at the top where `name` is another one."""
+    for side, (column, rank, author, messages) in enumerate(zip(st.columns(2), ranks, authors, answers, strict=True)):
         with column, st.container(border=True):
             st.markdown(f"**{rank}** · {author}" if author else f"**{rank}**")
-            for message in messages:
-                if len(messages) > 1:
-                    st.caption(plain(message["role"]))
-                st.text(message["content"])
+            with st.container(key=f"answer-{name}-{side}"):
+                for message in messages:
+                    if len(messages) > 1:
+                        st.caption(plain(message["role"]))
+                    st.text(message["content"])
 
 
 def history(pair: Json, sides: Sides) -> None:

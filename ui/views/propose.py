@@ -9,6 +9,7 @@ from ui.links import open_here
 from ui.once import Once
 from ui.person import needs
 from ui.session import Role
+from ui.views.judging import SAME
 
 
 def propose() -> None:
@@ -20,14 +21,26 @@ def propose() -> None:
         left, right = st.columns(2)
         chosen = left.text_area("Its better answer", **form.field("chosen"), **allowed)
         rejected = right.text_area("Its worse answer", **form.field("rejected"), **allowed)
-        if st.button("Propose", icon=":material/add:", key=form.widget("go"), **allowed):
-            body = {
-                "prompt": _said("user", prompt),
-                "chosen": _said("assistant", chosen),
-                "rejected": _said("assistant", rejected),
-            }
-            if written := form.send("POST", "preferences", body=body):
-                open_here(pair=written.id)
+        if not st.button("Propose", icon=":material/add:", key=form.widget("go"), **allowed):
+            return
+        if unfit := _unless_fit(prompt, chosen, rejected):
+            st.error(unfit, icon=":material/error:")
+            return
+        body = {
+            "prompt": _said("user", prompt),
+            "chosen": _said("assistant", chosen),
+            "rejected": _said("assistant", rejected),
+        }
+        if written := form.send("POST", "preferences", body=body):
+            open_here(pair=written.id)
+
+
+def _unless_fit(prompt: str, chosen: str, rejected: str) -> str:
+    """Why nothing could be learnt from these texts, and what to do."""
+    fields = {"the prompt": prompt, "its better answer": chosen, "its worse answer": rejected}
+    if missing := [name for name, text in fields.items() if not text.strip()]:
+        return f"Write {' and '.join(missing)} first."
+    return SAME if chosen == rejected else ""
 
 
 def _said(role: str, content: str) -> list[Json]:

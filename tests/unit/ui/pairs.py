@@ -75,6 +75,13 @@ def sides(screen: AppTest) -> list[tuple[str, str]]:
     return list(zip(headings, answers, strict=True))[-2:]
 
 
+def part(screen: AppTest, label: str) -> Any:
+    """The part of the page that opens under a label which begins so."""
+    labelled = [(one, one.label) for one in screen.expander]
+    labelled += [(one, one.proto.popover.label) for one in screen.get("popover")]
+    return next(one for one, its in labelled if its.startswith(label))
+
+
 def an_opinion(annotator: str, verdict: str, **more: Any) -> dict[str, Any]:
     given = {"annotator": annotator, "verdict": verdict, "choice": verdict, "note": "", "undone": False}
     given |= {"ratings": {}, "rubric": None}

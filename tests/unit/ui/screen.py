@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
@@ -62,6 +62,13 @@ def field(screen: AppTest, kind: str, label: str) -> Any:
 def button(screen: AppTest, label: str) -> Button:
     """The button that says so."""
     return next(one for one in screen.button if one.label == label)
+
+
+def pressing(screen: AppTest, label: str) -> Callable[[], AppTest]:
+    """What a browser that shows the screen as it is now sends for a press on that button, now and again."""
+    button(screen, label).click()
+    states = screen._tree.get_widget_states()
+    return lambda: screen._run(states)
 
 
 def _site(page: str) -> None:

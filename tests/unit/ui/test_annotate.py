@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.ui.pairs import ID, PAIRS
+from tests.unit.ui.pairs import ID, PAIRS, part
 from tests.unit.ui.screen import button, field, opened, texts
 from tests.unit.ui.scripted_gateway import ScriptedGateway
 
@@ -83,6 +83,18 @@ def test_a_pair_written_by_hand_is_proposed_and_shown(gateway: ScriptedGateway):
         "rejected": [{"role": "assistant", "content": "9"}],
     }
     assert screen.query_params == {"pair": ID}
+
+
+@pytest.mark.parametrize(
+    ("better", "told"), [("", "Write its better answer first."), ("9", "Both answers say the same")]
+)
+def test_a_pair_that_nothing_can_be_learnt_from_is_not_proposed_and_the_person_is_told_why(gateway, better, told):
+    screen = opened("annotate")
+    for label, text in (("Prompt", "Name a prime."), ("Its better answer", better), ("Its worse answer", "9")):
+        field(screen, "text_area", label).input(text).run()
+    button(screen, "Propose").click().run()
+    assert told in texts(part(screen, "Propose").error)[0]
+    assert [request for request in gateway.requests if request.method == "POST"] == []
 
 
 def test_a_pair_is_withdrawn_in_the_version_that_was_seen(gateway: ScriptedGateway):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.ui.pairs import ID, PAIRS, an_opinion, sent_by, shown
-from tests.unit.ui.screen import button, field, opened, texts
+from tests.unit.ui.pairs import ID, PAIRS, an_opinion, part, sent_by, shown
+from tests.unit.ui.screen import NOTHING, button, field, opened, texts
 
 pytestmark = pytest.mark.usefixtures("eva")
 
@@ -39,7 +39,7 @@ def test_what_is_not_known_of_a_word_that_counts_again_is_left_out(gateway):
 
 def test_a_rating_goes_with_the_verdict_as_of_the_pair_as_proposed_and_names_the_rubric(gateway):
     screen = shown(gateway, None)
-    field(screen, "radio", "Which one is true?").set_value(1).run()
+    field(screen, "segmented_control", "Which one is true?").set_value(1).run()
     gateway.answers_with({"id": ID, "version": 3, "position": 9})
     button(screen, "Left is better").click().run()
     _, body = sent_by(gateway)
@@ -87,3 +87,41 @@ def test_a_note_is_kept_without_a_verdict(gateway):
     gateway.answers_with({"id": ID, "version": 3, "position": 9})
     button(screen, "Keep the note").click().run()
     assert sent_by(gateway) == (f"/v1/preferences/{ID}/notes", {"note": "ask a poet"})
+
+
+@pytest.mark.parametrize(
+    ("inside", "pressed", "status", "told"),
+    [
+        ("Skip", "Skip the pair", 409, "Go on with the next one"),
+        ("Opinions", "Take my opinion back", 409, "There is nothing to take back"),
+        ("Assigned", "Take it", 409, "Reload the page"),
+        ("Withdraw", "Withdraw the pair", 412, "Reload the page"),
+    ],
+)
+def test_a_refusal_says_what_to_do_inside_the_form_that_it_is_about(gateway, inside, pressed, status, told):
+    said = {"mine": an_opinion("eva", "flipped"), "others": [], "hidden": 0}
+    gateway.standing[f"/v1/preferences/{ID}/opinions"] = said
+    queued = {"items": [{"preference_id": ID, "reasons": []}], "count": 1}
+    gateway.standing["/v1/annotations/queue"] = NOTHING | queued
+    screen = shown(gateway, None)
+    gateway.answers_with({"title": "Conflict", "detail": "the preference was withdrawn"}, status=status)
+    button(screen, pressed).click().run()
+    (error,) = texts(screen.error)
+    assert told in error
+    assert texts(part(screen, inside).error) == [error]
+
+
+def test_a_name_that_nobody_has_is_told_beside_its_field(gateway):
+    screen = shown(gateway, None)
+    button(screen, "Assign").click().run()
+    assert texts(part(screen, "Assigned").error) == ["Write first whose it shall be."]
+    field(screen, "text_input", "Annotator").input("zoe").run()
+    gateway.answers_with({"title": "Unprocessable Content", "detail": "no token in force"}, status=422)
+    button(screen, "Assign").click().run()
+    assert "Write the name of an annotator" in texts(part(screen, "Assigned").error)[0]
+
+
+def test_a_note_that_says_nothing_is_not_kept_and_the_person_is_told(gateway):
+    screen = shown(gateway, None)
+    button(screen, "Keep the note").click().run()
+    assert texts(part(screen, "Note without a verdict").error) == ["Write first what others should know."]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.unit.ui.pairs import BLUE, ID, PAIRS, SKY, an_opinion, pair, sent_by, shown, sides
-from tests.unit.ui.screen import button, field, opened, texts
+from tests.unit.ui.screen import button, field, opened, reloaded, texts
 from tests.unit.ui.scripted_gateway import ScriptedGateway
 from ui import person
 from ui.session import Role
@@ -98,13 +98,14 @@ def test_nobody_is_said_to_have_voted_on_a_pair_written_by_hand(gateway):
     assert "by hand" in told
 
 
-def test_whoever_only_looks_sees_what_is_thought_and_cannot_judge(gateway):
+def test_whoever_looks_sees_what_is_thought_and_leaves_the_judgment_to_others(gateway):
     screen = shown(gateway, None)
-    button(screen, "Only look").click().run()
-    assert sides(screen) == [("**Proposed as worse** · bob", SKY), ("**Proposed as better** · ada", BLUE)]
-    assert all(button(screen, label).disabled for label in ("Left is better", "Right is better", "Edit the texts"))
-    button(screen, "Judge it").click().run()
-    assert sides(screen) == [("**Left**", SKY), ("**Right**", BLUE)]
+    button(screen, "Look, and leave it to others").click().run()
+    for seen in (screen, reloaded(screen, "annotate")):
+        assert sides(seen) == [("**Proposed as worse** · bob", SKY), ("**Proposed as better** · ada", BLUE)]
+        assert all(button(seen, label).disabled for label in ("Left is better", "Right is better", "Edit the texts"))
+        assert "leave this pair to those who have not" in " ".join(texts(seen.info))
+        assert not any(one.label.startswith(("Look", "Judge")) for one in seen.button)
 
 
 def test_what_others_said_is_hidden_from_whoever_has_not_judged_a_pair_that_is_open(gateway):
@@ -116,3 +117,12 @@ def test_what_others_said_is_hidden_from_whoever_has_not_judged_a_pair_that_is_o
     assert not any("by eva" in caption for caption in texts(screen.caption))
     assert not any(one.label.startswith(("History", "Opinions")) for one in screen.expander)
     assert button(screen, "Edit the texts").disabled
+
+
+def test_a_verdict_that_is_refused_says_what_to_do_beside_its_buttons(gateway):
+    screen = shown(gateway, "accepted")
+    gateway.answers_with({"title": "Precondition Failed", "detail": "it is at version 3"}, status=412)
+    button(screen, "Left is better").click().run()
+    assert "Reload the page, see what it is now, and say it again" in texts(screen.error)[0]
+    assert not screen.main.error
+    assert not any(button(screen, label).disabled for label in ("Left is better", "Right is better", "Neither"))

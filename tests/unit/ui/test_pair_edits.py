@@ -62,7 +62,10 @@ def test_an_edit_is_gone_on_with_and_seen_by_whoever_has_judged(gateway):
     )
     button(screen, "Edit the texts").click().run()
     assert [area.value for area in screen.text_area] == [BETTER, BLUE]
-    assert (field(screen, "text_input", "Note").value, field(screen, "radio", "Which one is true?").value) == (
+    assert (
+        field(screen, "text_input", "Note").value,
+        field(screen, "segmented_control", "Which one is true?").value,
+    ) == (
         "shorter",
         1,
     )
@@ -103,9 +106,14 @@ def test_whoever_is_outvoted_is_told_what_an_edit_says(gateway):
     assert any("Most people chose the other answer than you" in told for told in texts(screen.caption))
 
 
-def test_an_edit_that_changes_no_letter_is_not_sent(gateway):
+@pytest.mark.parametrize(
+    ("better", "told"),
+    [(BLUE, "Both texts stand as they were"), (" ", "An answer is empty"), (SKY, "Both answers say the same")],
+)
+def test_an_edit_that_nothing_can_be_learnt_from_is_not_sent_and_the_person_is_told_what_to_do(gateway, better, told):
     screen = shown(gateway, "accepted")
     button(screen, "Edit the texts").click().run()
+    field(screen, "text_area", "The better answer").input(better).run()
     button(screen, "Save the edit").click().run()
     assert [request for request in gateway.requests if request.method == "POST"] == []
-    assert "Both texts stand as they were" in " ".join(texts(screen.info))
+    assert told in " ".join(texts(screen.error))
