@@ -26,6 +26,8 @@ BUILDERS = BUILDERS_OF_OPEN_PAIRS | {NEWEST_BUILDER}
 MOST_PARTS = 8
 MOST_TASKS, MOST_TASK_CHARACTERS = 10_000, 1_000_000
 _PART = re.compile(r"[a-z][a-z0-9_]{0,31}")
+EVERY_PART = "all"
+"""What `datasets` calls all splits together, so that it opens none of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class Recipe:
         for part in self.parts:
             if not _PART.fullmatch(part.name):
                 raise Invalid(f"{part.name!r} cannot name a part: use lower-case letters, digits and '_', e.g. test")
+            if part.name == EVERY_PART:
+                raise Invalid(f"{part.name!r} cannot name a part: `datasets` means all of them by it; say e.g. test")
             if not 0 < part.percent < 100:
                 raise Invalid(f"{part.name} cannot be {part.percent} percent of the prompts: write e.g. 10")
         if len(set(names)) < len(names):

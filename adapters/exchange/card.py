@@ -6,7 +6,7 @@ https://huggingface.co/docs/hub/datasets-cards. Of a licence it says nothing: no
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +28,8 @@ MEANINGS = {
     "position": "of the pair's last event in the log",
 }
 
+NOT_ALL_THERE = ("A split without a pair has no file, as `load_dataset` opens no folder that has an empty one.", "")
+
 
 def table_of(split: str) -> str:
     """Where a split's rows are in the folder, as the Hub names it."""
@@ -35,13 +37,13 @@ def table_of(split: str) -> str:
 
 
 def card(facts: Mapping[str, Any], counts: Mapping[str, int], schema: pa.Schema) -> str:
-    """`counts`: how many rows each split has. YAML's strings are written as JSON's, which they include."""
+    """`counts`: how many rows each split has; one without any has no file. YAML's strings are written as JSON's, which
+    they include: `no` by itself would be false."""
     head = [
         f"pretty_name: {json.dumps('Caravan preferences ' + str(facts['dataset_id']))}",
         "tags:\n- preference\n- dpo\n- trl",
         f"size_categories:\n- {_size(sum(counts.values()))}",
-        "configs:\n- config_name: default\n  data_files:",
-        *(f'  - split: {split}\n    path: "{table_of(split)}"' for split in counts),
+        *_configs([split for split, count in counts.items() if count]),
     ]
     said = [f"| {name} | `{_plain(value)}` |" for name, value in facts.items()]
     splits = [f"| {split} | {count:,} |" for split, count in counts.items()]
@@ -65,6 +67,7 @@ def card(facts: Mapping[str, Any], counts: Mapping[str, int], schema: pa.Schema)
             "|---|---|",
             *splits,
             "",
+            *(NOT_ALL_THERE if 0 in counts.values() else ()),
             "| column | what |",
             "|---|---|",
             *columns,
@@ -86,6 +89,14 @@ def card(facts: Mapping[str, Any], counts: Mapping[str, int], schema: pa.Schema)
             "",
         ]
     )
+
+
+def _configs(splits: Sequence[str]) -> list[str]:
+    """Where the splits are; nothing where there is none."""
+    if not splits:
+        return []
+    files = [f"  - split: {json.dumps(split)}\n    path: {json.dumps(table_of(split))}" for split in splits]
+    return ["configs:\n- config_name: default\n  data_files:", *files]
 
 
 def _plain(value: object) -> str:

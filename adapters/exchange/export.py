@@ -95,20 +95,27 @@ def _write_parquet(rows: Iterator[dict[str, Any]], schema: pa.Schema, output: Pa
 
 
 def _write_folder(parts: Mapping[str, Path], facts: Mapping[str, Any], schema: pa.Schema, output: Path) -> None:
-    """A zip of `README.md` and `data/<split>-00000-of-00001.parquet`, as the Hugging Face Hub has them."""
+    """A zip of `README.md` and `data/<split>-00000-of-00001.parquet`, as the Hugging Face Hub has them. A split without
+    rows has no file: `load_dataset` refuses the whole folder for one."""
     counts: dict[str, int] = {}
     with ZipFile(output, "w") as folder:
         for split, file in parts.items():
             table = output.with_name(f"{output.name}.{split}")
-            try:
-                counts[split] = _write_parquet(_rows(file), schema, table)
-                place = ZipInfo(table_of(split), LONG_AGO)
-                place.file_size = table.stat().st_size  # beyond 2 GiB an entry has another form, from its beginning on
-                with folder.open(place, "w") as entry:
-                    _copy(table, entry)
-            finally:
-                table.unlink(missing_ok=True)
+            counts[split] = _add_table(folder, split, file, schema, table) if file.stat().st_size else 0
         folder.writestr(ZipInfo("README.md", LONG_AGO), card(facts, counts, schema), compress_type=ZIP_DEFLATED)
+
+
+def _add_table(folder: ZipFile, split: str, file: Path, schema: pa.Schema, table: Path) -> int:
+    """Returns how many rows it has. `table` is where it lies meanwhile."""
+    try:
+        count = _write_parquet(_rows(file), schema, table)
+        place = ZipInfo(table_of(split), LONG_AGO)
+        place.file_size = table.stat().st_size  # beyond 2 GiB an entry has another form, from its beginning on
+        with folder.open(place, "w") as entry:
+            _copy(table, entry)
+    finally:
+        table.unlink(missing_ok=True)
+    return count
 
 
 def _copy(file: Path, entry: IO[bytes]) -> None:

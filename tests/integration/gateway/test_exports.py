@@ -71,13 +71,17 @@ async def test_what_is_not_built_or_cannot_be_built_again_is_not_exported(gatewa
         assert (await client.get(f"/v1/datasets/{id}/export?format=csv")).status_code == 422
 
 
-async def test_a_folder_holds_every_part_and_one_file_what_is_trained_on(gateway: Gateway) -> None:
+async def test_a_folder_holds_every_part_that_has_pairs_and_one_file_what_is_trained_on(gateway: Gateway) -> None:
     id = await built(gateway, {"parts": [{"name": "test", "percent": 50}], "duplicates": "keep"})
     async with gateway.client(Role.VIEWER) as client:
         folder = await client.get(f"/v1/datasets/{id}/export")
         lines = await client.get(f"/v1/datasets/{id}/export", params={"format": "jsonl"})
-    parts = {name for name in ZipFile(io.BytesIO(folder.content)).namelist() if name.endswith(".parquet")}
-    assert parts == {"data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"}
+        files = (await client.get(f"/v1/datasets/{id}")).json()["contents"]["files"]
+    zipped = ZipFile(io.BytesIO(folder.content))
+    full, empty = sorted(files, key=lambda file: -int(file["pairs"]))  # they have one prompt
+    assert zipped.namelist() == [f"data/{full['part']}-00000-of-00001.parquet", "README.md"]
+    card = zipped.read("README.md").decode()
+    assert all(f"| {file['part']} | {file['pairs']} |" in card for file in (full, empty))
     trained = gateway.core.dataset_file(UUID(id)).read_text().splitlines()
     assert len(lines.text.splitlines()) == len(trained)
 

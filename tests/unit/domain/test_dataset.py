@@ -158,6 +158,7 @@ def test_what_cannot_be_built_is_not_requested(position: int, filter: Filter) ->
         Recipe(builder="pairs/0"),
         Recipe(parts=(Part("train", 10),)),
         Recipe(parts=(Part("../up", 10),)),
+        Recipe(parts=(Part("all", 10),)),
         Recipe(parts=(Part("test", 0),)),
         Recipe(parts=(Part("test", 60), Part("validation", 40))),
         Recipe(parts=(Part("test", 10), Part("test", 10))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -18,7 +19,7 @@ from trl import is_conversational, maybe_extract_prompt
 from adapters.exchange.card import MEANINGS
 from adapters.exchange.export import COLUMNS, SCHEMA, Exporter
 from adapters.exchange.forms import form_of
-from domain.dataset_recipe import NEWEST_BUILDER, Filter
+from domain.dataset_recipe import NEWEST_BUILDER, Filter, Part, Recipe
 from domain.dataset_rows import rows
 from domain.importing import Judgment
 from domain.preference import Verdict
@@ -50,7 +51,7 @@ def without_nulls(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def exported(parts: dict[str, Path], format: str, columns: str = "all") -> Path:
-    output = parts["train"].with_name(f"exported.{format}")
+    output = next(iter(parts.values())).with_name(f"exported.{format}")
     Exporter().export(parts, FACTS, format, columns, output)
     return output
 
@@ -76,18 +77,40 @@ def test_json_lines_and_parquet_hold_every_row_in_order(parts: dict[str, Path], 
     assert table.to_pylist() == wanted
 
 
-def test_load_dataset_opens_the_folder_and_trl_takes_its_rows(
-    parts: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Path]], Any]:
+    """What `load_dataset` makes of the folder that these parts are exported to."""
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-    folder = unpacked(exported(parts, "folder"))
-    loaded = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    return lambda parts: load_dataset(str(unpacked(exported(parts, "folder"))), cache_dir=str(tmp_path / "cache"))
+
+
+def test_load_dataset_opens_the_folder_and_trl_takes_its_rows(
+    parts: dict[str, Path], opened: Callable[[dict[str, Path]], Any]
+) -> None:
+    loaded = opened(parts)
     assert {split: len(part) for split, part in loaded.items()} == {"train": 2, "test": 1}
     assert [without_nulls(row) for row in loaded["train"]] == [without_nulls(row) for row in lines(parts["train"])]
     for row in loaded["train"]:
         assert is_conversational(row)
         assert maybe_extract_prompt(row) == row
     assert loaded["test"].features["run_id"].dtype == "string"  # although all of them are null
+
+
+@pytest.mark.parametrize("empty", ["train", "test"])
+def test_load_dataset_opens_a_folder_of_which_a_split_is_empty(
+    parts: dict[str, Path], opened: Callable[[dict[str, Path]], Any], empty: str
+) -> None:
+    parts[empty].write_bytes(b"")
+    assert opened(parts).keys() == parts.keys() - {empty}
+    assert f"| {empty} | 0 |" in (exported(parts, "folder").with_suffix("") / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["no", "null", "on", "y", "true", "validation", "a1_"])
+def test_load_dataset_opens_a_split_whatever_its_name_means_to_yaml(
+    parts: dict[str, Path], opened: Callable[[dict[str, Path]], Any], name: str
+) -> None:
+    Recipe(parts=(Part(name, 10),)).must_make_sense()
+    assert opened({"train": parts["train"], name: parts["test"]}).keys() == {"train", name}
 
 
 def test_the_card_says_what_it_is_and_claims_no_licence(parts: dict[str, Path]) -> None:
@@ -130,4 +153,6 @@ def test_an_empty_dataset_is_exported_too(tmp_path: Path) -> None:
     empty.touch()
     assert exported({"train": empty}, "jsonl").read_bytes() == b""
     assert pq.read_table(exported({"train": empty}, "parquet")).num_rows == 0
-    assert "n<1K" in (unpacked(exported({"train": empty}, "folder")) / "README.md").read_text()
+    card = (unpacked(exported({"train": empty}, "folder")) / "README.md").read_text()
+    assert "n<1K" in card
+    assert "configs" not in card  # there is nothing to open
