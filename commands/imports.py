@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from commands.exchange.known import known
 from domain.errors import AlreadyDone
-from domain.importing import Judgment
+from domain.importing import Judgment, Known
 from domain.job import Job
 from domain.ports.events import Session, Written
 from domain.preference import Preference, Source
@@ -36,11 +37,10 @@ def add(command: ImportJudgments, session: Session) -> Written:
     job = session.get(Job, command.import_id)
     if job.finished:
         raise AlreadyDone(f"the import is {job.state}")
-    asked = [id for _, judgment in command.judgments for id in (judgment.id, judgment.known_as) if id]
-    known = {recorded.event.originator_id for recorded in session.beginnings(asked)}
+    found = known([judgment for _, judgment in command.judgments], session.beginnings, session.history)
     fresh: dict[UUID, Preference] = {}
-    for line, judgment in command.judgments:
-        if not known.intersection((judgment.id, judgment.known_as)) and judgment.id not in fresh:
+    for (line, judgment), what in zip(command.judgments, found, strict=True):
+        if what is Known.NOTHING and judgment.id not in fresh:
             fresh[judgment.id] = Preference.propose(
                 id=judgment.id,
                 pair=judgment.pair,

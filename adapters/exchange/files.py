@@ -44,7 +44,7 @@ class FormedFile:
     def rows(self) -> Iterator[Row]:
         """Row by row. Raises Unreadable where the file breaks off."""
         for row in raw_rows(self.file):
-            yield Row(row.line, row.done, self._read(row))
+            yield Row(row.line, row.done, row.text, self._read(row))
 
     def _read(self, row: RawRow) -> Judgment | Tie | SetAside:
         if row.raw is None:

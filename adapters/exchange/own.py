@@ -1,4 +1,5 @@
-"""Our own export: TRL's explicit conversational columns, and ours. A pair keeps the weight that it had."""
+"""Our own export: TRL's explicit conversational columns, and ours. A pair keeps the weight that it had, and is known
+again by `preference_id`, unless somebody took that out."""
 
 from __future__ import annotations
 
@@ -22,11 +23,13 @@ def judgment(raw: Raw) -> Judgment | Tie:
         raise Unfit(f"weight is {weight:g}; it must be more than 0, and at most 1")
     by, other = (name(raw, f"{which}_agent") for which in ("chosen", "rejected"))
     authored = replace(pair, chosen=replace(pair.chosen, agent=by), rejected=replace(pair.rejected, agent=other))
-    return Judgment(authored, probability=(1 + weight) / 2, known_as=_id(text(raw, "preference_id")))
+    return Judgment(authored, probability=(1 + weight) / 2, known_as=_preference(raw))
 
 
-def _id(text: str) -> UUID:
+def _preference(raw: Raw) -> UUID | None:
+    if raw.get("preference_id") is None:
+        return None
     try:
-        return UUID(text)
+        return UUID(text(raw, "preference_id"))
     except ValueError as error:
         raise Unfit("preference_id is no id") from error

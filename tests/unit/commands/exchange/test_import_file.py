@@ -18,7 +18,13 @@ from commands.exchange.withdraw_import import WithdrawImport
 from commands.imports import ImportJudgments
 from commands.jobs import CancelJob, RequestJob, StartJob, SucceedJob
 from commands.policies.held_job import Attempt, PermanentFailure
-from commands.preferences import AnnotatePreference, ProposePreference
+from commands.preferences import (
+    AnnotatePreference,
+    ProposePreference,
+    RevisePreference,
+    UndoOpinion,
+    WithdrawPreference,
+)
 from domain.dataset_recipe import NEWEST_BUILDER, Filter
 from domain.dataset_rows import BEGINNING, TELLING, Row, rows
 from domain.errors import AlreadyDone
@@ -74,6 +80,10 @@ class Stage:
     def rows(self) -> list[Row]:
         """The pairs that stand, as a dataset has them."""
         return list(rows(self.store.lives(BEGINNING, self.store.head(), TELLING), Filter()))
+
+    def exported(self) -> bytes:
+        """Those, in our own form."""
+        return b"".join(row.line(NEWEST_BUILDER) for row in self.rows())
 
     def proposed(self) -> list[Preference.Proposed]:
         return [each.event for each in self.store.read() if isinstance(each.event, Preference.Proposed)]
@@ -132,11 +142,63 @@ def test_our_own_export_adds_nothing_to_where_it_comes_from_and_all_of_it_elsewh
     by_hand = stage.execute(ProposePreference(a_pair(), probability=0.8), an_envelope()).id
     stage.execute(AnnotatePreference(by_hand, Verdict.FLIPPED), an_envelope())
     stage.imported(lines(alpaca(1), alpaca(2)))
-    export = b"".join(row.line(NEWEST_BUILDER) for row in stage.rows())
+    export = stage.exported()
     assert counts(stage.imported(export)) == (3, 0, 3, 0, 0)
     elsewhere = Stage(tmp_path / "elsewhere")
     assert counts(elsewhere.imported(export)) == (3, 3, 0, 0, 0)
     assert counts(elsewhere.imported(export)) == (3, 0, 3, 0, 0)
+
+
+def test_an_export_is_known_again_whatever_was_said_of_its_pairs_since(stage: Stage) -> None:
+    pair = stage.execute(ProposePreference(a_pair(), probability=0.8), an_envelope()).id
+    exports = [stage.exported()]
+    for said in (
+        AnnotatePreference(pair, Verdict.FLIPPED),
+        RevisePreference(pair, "Somebody's better words", None),
+        UndoOpinion(pair, "it was well put"),
+        AnnotatePreference(pair, Verdict.ACCEPTED),
+    ):
+        stage.execute(said, an_envelope())
+        exports.append(stage.exported())
+    assert len(set(exports)) == 5
+    assert [counts(stage.imported(export)) for export in exports] == [(1, 0, 1, 0, 0)] * 5
+    stage.execute(WithdrawPreference(pair, "enough"), an_envelope())
+    assert [counts(stage.imported(export)) for export in exports] == [(1, 0, 1, 0, 0)] * 5
+
+
+def flipped(row: Json) -> Json:
+    return row | {"chosen": row["rejected"], "rejected": row["chosen"]}
+
+
+def rewritten(row: Json) -> Json:
+    return row | {"chosen": [{"role": "assistant", "content": "Somebody's better words"}]}
+
+
+@pytest.mark.parametrize("mended", [flipped, rewritten])
+def test_what_was_changed_in_an_export_is_set_aside_with_what_to_do(
+    stage: Stage, mended: Callable[[Json], Json]
+) -> None:
+    pair = stage.execute(ProposePreference(a_pair(), probability=0.8), an_envelope()).id
+    stage.imported(lines(alpaca(1)))
+    first, second = map(json.loads, stage.exported().splitlines())
+    for _ in range(2):
+        result = stage.imported(lines(mended(first), second))
+        assert counts(result) == (2, 0, 1, 0, 1)
+        ((_, told),) = (fault.values() for fault in result["faults"])
+        assert told.startswith(f"pair {pair} is known with other texts, or the other way round")
+        (aside,) = map(json.loads, stage.files.set_aside(result["job"]).read_text().splitlines())
+        assert (aside["line"], json.loads(aside["text"])) == (1, mended(first))
+    own = {name: value for name, value in mended(first).items() if name != "preference_id"}
+    assert counts(stage.imported(lines(second, own))) == (2, 1, 1, 0, 0)
+    assert counts(stage.imported(lines(own, own | {"preference_id": None}))) == (2, 0, 2, 0, 0)
+
+
+def test_an_id_of_something_else_makes_no_pair_known(stage: Stage) -> None:
+    stage.execute(ProposePreference(a_pair(), probability=0.8), an_envelope())
+    (row,) = map(json.loads, stage.exported().splitlines())
+    job = stage.ask(b"a file")
+    elsewhere = rewritten(row) | {"preference_id": str(job)}
+    assert counts(stage.imported(lines(elsewhere))) == (1, 1, 0, 0, 0)
 
 
 @pytest.mark.parametrize("dies_at", range(6))
