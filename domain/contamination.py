@@ -1,22 +1,23 @@
 """Whether a prompt was seen in an evaluation: the same words, or a long run of them.
 
 After Brown et al. 2020 (arXiv:2005.14165), appendix C: runs of 13 words, down to 8 for short texts, whatever the case
-and the punctuation. Texts of fewer than 8 words must be the same.
+and the punctuation. Texts of fewer than 8 words must be the same. Where words have no spaces between them, 13
+characters of Han are such a run, which are about 8 words; or 52 letters, where GPT-4's authors (OpenAI 2023,
+arXiv:2303.08774, appendix C) took 50 characters.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from domain.dataset_recipe import Holdout
 from domain.model_call import Message
 from domain.preference import Pair
+from domain.words import LETTERS, letters, words
 
-LONG, SHORT = 13, 8
-"""Words of a run."""
-_WORD = re.compile(r"\w+")
+LONG, SHORT = 13 * LETTERS, 8 * LETTERS
+"""Letters of a run, of which a word counts as four."""
 
 
 @dataclass(slots=True)
@@ -25,27 +26,29 @@ class Seen:
 
     whole: set[str] = field(default_factory=set)
     runs: dict[int, set[str]] = field(default_factory=dict)
-    """By their length, in words."""
+    """By their length, in letters."""
 
     @classmethod
     def of(cls, holdouts: Iterable[Holdout]) -> Seen:
         """All their tasks."""
         seen = cls()
         for task in (task for holdout in holdouts for task in holdout.tasks):
-            words = _words(task)
-            seen.whole.add(" ".join(words))
-            if len(words) >= SHORT:
-                length = min(LONG, len(words))
-                seen.runs.setdefault(length, set()).update(_runs(words, length))
+            said = words(task)
+            sizes = list(map(letters, said))
+            seen.whole.add(" ".join(said))
+            if sum(sizes) >= SHORT:
+                length = min(LONG, sum(sizes))
+                seen.runs.setdefault(length, set()).update(_runs(said, sizes, length))
         return seen
 
     def overlaps(self, pair: Pair) -> bool:
         """Whether something that the user asks in the pair is one of the tasks, or has a long run of words of one."""
-        return any(self._knows(_words(message.content)) for message in _asked(pair))
+        return any(self._knows(words(message.content)) for message in _asked(pair))
 
-    def _knows(self, words: Sequence[str]) -> bool:
-        return (bool(words) and " ".join(words) in self.whole) or any(
-            not known.isdisjoint(_runs(words, length)) for length, known in self.runs.items()
+    def _knows(self, said: Sequence[str]) -> bool:
+        sizes = list(map(letters, said))
+        return (bool(said) and " ".join(said) in self.whole) or any(
+            not known.isdisjoint(_runs(said, sizes, length)) for length, known in self.runs.items()
         )
 
 
@@ -54,9 +57,14 @@ def _asked(pair: Pair) -> Iterator[Message]:
     return (message for message in (*pair.prompt, *pair.chosen.messages) if message.role == "user")
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
-
-
-def _runs(words: Sequence[str], length: int) -> Iterator[str]:
-    return (" ".join(words[at : at + length]) for at in range(len(words) - length + 1))
+def _runs(said: Sequence[str], sizes: Sequence[int], length: int) -> Iterator[str]:
+    """From each word on as many as make that length; `sizes` are those of the words."""
+    end = held = 0
+    for start, size in enumerate(sizes):
+        while held < length:
+            if end == len(sizes):
+                return
+            held += sizes[end]
+            end += 1
+        yield " ".join(said[start:end])
+        held -= size

@@ -121,8 +121,12 @@ def create_app(core: Core) -> FastAPI:
     errors.install(app)
     app.exception_handler(NotModified)(not_modified)
     # The last one added is the outermost.
-    uploads = {imports.FILES: core.settings.max_import_bytes}
-    app.add_middleware(Limits, max_body_bytes=core.settings.max_body_bytes, uploads=uploads)
+    most = core.settings.max_body_bytes
+    larger = {
+        imports.FILES: core.settings.max_import_bytes,
+        datasets.router.prefix: most + datasets.MOST_HOLDOUTS,
+    }
+    app.add_middleware(Limits, max_body_bytes=most, larger=larger)
     app.add_middleware(Authentication, doorkeeper=doorkeeper)
     app.add_middleware(RequestScope, metrics=RequestMetrics(registry))
     return app

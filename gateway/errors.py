@@ -28,8 +28,8 @@ HINTS = {
     401: "send `Authorization: Bearer <token>`; `caravan tokens create NAME --role ROLE` makes one",
     404: "there is nothing at this address; GET /docs lists what there is",
     405: "this address does not take that method; the Allow header says which it takes",
-    413: "the request's body is larger than the server takes (CARAVAN_MAX_BODY_BYTES, and of a file to be imported "
-    "CARAVAN_MAX_IMPORT_BYTES)",
+    413: "the request's body is larger than the server takes (CARAVAN_MAX_BODY_BYTES, of a file to be imported "
+    "CARAVAN_MAX_IMPORT_BYTES, and of a dataset's holdouts as many bytes more as their characters may take)",
     415: "the body must be sent as Content-Type: application/json",
     500: "something went wrong on our side; the server's log has the details under this request id",
     503: "the database cannot be reached right now; try again in a moment",

@@ -88,11 +88,11 @@ class RequestScope:
 class Limits:
     """Refuses bodies that are too large, and addresses with text that no database could hold."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, uploads: Mapping[str, int]) -> None:
-        """`uploads`: what the addresses that begin so take instead."""
+    def __init__(self, app: ASGIApp, max_body_bytes: int, larger: Mapping[str, int]) -> None:
+        """`larger`: what the addresses that begin so take instead."""
         self._app = app
         self._max = max_body_bytes
-        self._uploads = uploads
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -100,7 +100,7 @@ class Limits:
             return
         request = cast(Request, HTTPConnection(scope))
         length = request.headers.get("content-length", "0")
-        most = next((most for begin, most in self._uploads.items() if scope["path"].startswith(begin)), self._max)
+        most = next((most for begin, most in self._larger.items() if scope["path"].startswith(begin)), self._max)
         if length.isdecimal() and int(length) > most:
             await problem(request, TOO_LARGE, 413, HINTS[413])(scope, receive, send)
             return

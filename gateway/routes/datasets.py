@@ -13,6 +13,7 @@ from commands.datasets import RequestDataset
 from domain.access import Role
 from domain.dataset_recipe import (
     MOST_PARTS,
+    MOST_TASK_CHARACTERS,
     MOST_TASKS,
     TRAIN,
     Contradictions,
@@ -53,6 +54,8 @@ DatasetsFirst = Annotated[OpenView, reaching(datasets.PROJECTOR)]
 MEDIA_TYPE = "application/jsonl"
 FILE: Answers = {200: {"description": "One pair a line, in TRL's columns", "content": {MEDIA_TYPE: {}}}}
 MANIFEST: Answers = {200: {"description": "The manifest", "content": {"application/json": {}}}}
+MOST_HOLDOUTS = 6 * MOST_TASK_CHARACTERS
+"""Bytes: JSON may spell a character in as many."""
 Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100)]
 
 

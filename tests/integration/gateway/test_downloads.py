@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from uuid import UUID
 
+import pytest
+
+from domain.dataset_recipe import MOST_TASK_CHARACTERS
 from tests import story
 from tests.integration.gateway.conftest import Gateway
 
@@ -82,3 +86,14 @@ async def test_a_dataset_whose_events_give_other_bytes_now_is_not_sent(gateway: 
     async with gateway.client() as client:
         refused = await client.get(f"/v1/datasets/{story.id_of('dataset')}/download")
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:caravan:problem:dataset-changed")
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+async def test_holdouts_are_taken_up_to_their_limit_however_json_spells_them(gateway: Gateway, escaped: bool) -> None:
+    async with gateway.client() as client:
+        for characters, status in ((MOST_TASK_CHARACTERS, 202), (MOST_TASK_CHARACTERS + 1, 422)):
+            wanted = {"holdouts": [{"name": "exam", "tasks": ["漢" * characters]}]}
+            body = json.dumps(wanted, ensure_ascii=escaped).encode()
+            asked = await client.post("/v1/datasets", content=body, headers={"Content-Type": "application/json"})
+            assert asked.status_code == status
+        assert (await client.post("/v1/datasets", content=b"x" * 7_000_000)).status_code == 413

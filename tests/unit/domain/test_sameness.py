@@ -6,13 +6,10 @@ from itertools import permutations
 
 import pytest
 
-from domain.contamination import Seen
-from domain.dataset_recipe import Contradictions, Duplicates, Holdout, Recipe
+from domain.dataset_recipe import Contradictions, Duplicates, Recipe
 from domain.model_call import Message
 from domain.sameness import Dropped, Rival, choice_key, losers, prompt_key
 from tests.builders import a_pair
-
-MANY = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 
 
 def key(*messages: tuple[str, str]) -> bytes:
@@ -61,20 +58,3 @@ def test_each_rule_can_be_turned_off() -> None:
     assert dict(losers(rivals, keep)) == dict.fromkeys((0, 1), Dropped.CONTRADICTED)
     strict = Recipe(contradictions=Contradictions.DROP)
     assert dict(losers(rivals, strict)) == dict.fromkeys((0, 1, 2), Dropped.CONTRADICTED)
-
-
-@pytest.mark.parametrize(
-    ("task", "prompt", "overlaps"),
-    [
-        (MANY, f"Say: {MANY.upper()}!", True),
-        (f"Now, {MANY}.", MANY, True),
-        (MANY, " ".join(MANY.split()[:12]), False),
-        (" ".join(MANY.split()[:9]), f"Well, {MANY}?", True),
-        (" ".join(MANY.split()[:9]), " ".join(MANY.split()[:8]), False),
-        ("Which city?", "which, city", True),
-        ("Which city?", "Which city is it?", False),
-        ("🙂", "!?", False),
-    ],
-)
-def test_a_prompt_overlaps_with_the_same_words_or_a_long_run_of_them(task: str, prompt: str, overlaps: bool) -> None:
-    assert Seen.of([Holdout("tasks", (task,))]).overlaps(a_pair(prompt=prompt)) is overlaps
