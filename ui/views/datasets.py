@@ -80,7 +80,8 @@ def _build() -> None:
             step=0.05,
             **form.field("weight", 0.0),
             **needs(
-                Role.OPERATOR, help="0 takes every pair. A person’s word weighs 1, other pairs as the ballots are sure."
+                Role.OPERATOR,
+                help="0 takes every pair. An annotator’s word weighs 1, other pairs as the ballots are sure.",
             ),
         )
         annotated = right.toggle(

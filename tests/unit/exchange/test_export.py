@@ -119,6 +119,7 @@ def test_the_card_says_what_it_is_and_claims_no_licence(parts: dict[str, Path]) 
     known = yaml.safe_load(head)
     assert [each["split"] for each in known["configs"][0]["data_files"]] == ["train", "test"]
     assert "license" not in known
+    assert "Annotators are people, or agents and automations" in body
     for said in ("| as_of | `7` |", '| filter | `{"min_weight": 0.5}` |', "| train | 2 |", "`c0de`", "Not stated"):
         assert said in body
 
