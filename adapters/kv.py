@@ -77,7 +77,7 @@ async def declare(jetstream: JetStreamContext, bucket: Bucket) -> None:
 
 class KeyValues:
     """One bucket, for threads (`get`, `put`, `delete`) and for coroutines of any loop (`find`, `keep`). The connection
-    and its own thread begin with the first use; `close` it when done."""
+    and its own thread begin with the first use, or before it with `connect`; `close` it when done."""
 
     def __init__(self, nats_url: str, bucket: Bucket) -> None:
         self.bucket = bucket
@@ -92,6 +92,12 @@ class KeyValues:
         self._declared = False
         self._rests_until = 0.0
         self._well = True
+
+    def connect(self) -> None:
+        """Does not wait until it is. Whoever asks for something later need not spend their second on it."""
+        with self._lock:
+            if not self._closed and self._loop is None:
+                self._start()
 
     def get(self, key: str) -> bytes | None:
         """The value; None where there is none, or it cannot be had."""

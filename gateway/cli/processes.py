@@ -119,6 +119,7 @@ def _lockers(settings: Settings) -> Iterator[Lockers | None]:
         yield None
         return
     with closing(KeyValues(settings.console_nats_url, SESSIONS)) as values:
+        values.connect()  # or the first who comes back after a restart may wait in vain, and have to sign in again
         yield Lockers(values)
 
 
