@@ -22,7 +22,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def eventually(condition: Callable[[], object], within: float = 20.0) -> None:
+def eventually(condition: Callable[[], object], within: float = 60.0) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"did not happen within {within} s"

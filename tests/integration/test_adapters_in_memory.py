@@ -37,7 +37,7 @@ def job(adapter=None):
 def answer(engine, adapter=None):
     asked = job(adapter)
     engine.submit(asked)
-    return asked.result.result(timeout=20).text
+    return asked.result.result(timeout=60).text
 
 
 def test_adapters_beyond_the_limit_make_room_and_the_base_stays_as_it_was(model, served):
@@ -68,7 +68,7 @@ def test_an_adapter_that_is_served_no_more_leaves_the_memory_when_the_engine_is_
     first.folder.rename(first.folder.with_name(".gone"))
     served.unload(second.name)
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while model.loaded:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -99,7 +99,7 @@ def test_an_engine_that_stops_fails_what_is_unfinished_and_takes_nothing_new(mod
 
     engine.stop()
 
-    assert all("stopping" in str(asked.result.exception(timeout=1)) for asked in unfinished)
+    assert all("stopping" in str(asked.result.exception(timeout=60)) for asked in unfinished)
     with pytest.raises(Exception, match="try again later"):
         engine.submit(job())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters import kv
 from adapters.answer_cache import BUCKET, AnswerCache
 from adapters.camel_agents import CamelAgents
 from adapters.embedded.nats_server import EmbeddedNats
@@ -50,6 +51,12 @@ class Workplace:
         agents = CamelAgents(self.endpoint.url, "k", None, {}, patience=1, answers=answers)
         self.opened.append(agents)
         return agents
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NATS has all the time that it takes to answer."""
+    monkeypatch.setattr(kv, "ANSWER_SECONDS", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +157,8 @@ async def test_a_refusal_is_not_kept(work: Workplace):
     assert not (await work.answer(ANNA)).cached
 
 
-async def test_without_nats_every_question_is_asked(work: Workplace):
+async def test_without_nats_every_question_is_asked(work: Workplace, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kv, "ANSWER_SECONDS", 0.5)
     work.values = KeyValues("nats://127.0.0.1:1", BUCKET)
     assert [(await work.answer(ANNA)).cached for _ in range(2)] == [False, False]
     work.values.close()

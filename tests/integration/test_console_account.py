@@ -15,6 +15,7 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from adapters import kv
 from adapters.console_account import SESSIONS
 from adapters.embedded.nats_server import EmbeddedNats
 from adapters.embedded.ports import free_port
@@ -52,6 +53,12 @@ def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     yield Doors(f"nats://caravan:{words[0]}@127.0.0.1:{port}", f"nats://console:{words[1]}@127.0.0.1:{port}")
     server.terminate()
     server.wait(10)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NATS has all the time that it takes to answer."""
+    monkeypatch.setattr(kv, "ANSWER_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ async def test_after_a_kill_9_a_client_finds_it_again_with_its_messages(server: 
     async def note() -> None:
         back.set()
 
-    client = await nats_client.connect(url, reconnect_time_wait=0.1, reconnected_cb=note)
+    client = await nats_client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, reconnected_cb=note)
     await client.jetstream().add_stream(name="NEWS", subjects=["news.>"])
     await client.jetstream().publish("news.one", b"first")
 
@@ -59,7 +59,7 @@ async def test_after_a_kill_9_a_client_finds_it_again_with_its_messages(server: 
     server.start()
 
     assert server.url == url
-    await asyncio.wait_for(back.wait(), 20)
+    await asyncio.wait_for(back.wait(), 60)
     await client.jetstream().publish("news.two", b"second")
     assert (await client.jetstream().stream_info("NEWS")).state.messages == 2
     await client.close()
@@ -108,7 +108,7 @@ def test_an_orphaned_server_of_this_very_folder_is_ended_first(server: EmbeddedN
     eventually(server.is_ready)
     server.release()
     server.start()
-    assert orphan.wait(5) is not None
+    assert orphan.wait(60) is not None
     assert server.is_ready()
 
 

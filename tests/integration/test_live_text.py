@@ -58,7 +58,9 @@ async def until_heard(live: LiveText, heard: list[TokenDelta]) -> None:
         with live.utterance(STEP) as said:
             said.add("?")
         await asyncio.sleep(0.05)
-    await asyncio.sleep(0.2)
+    with live.utterance(STEP) as said:
+        said.add("!")
+    await eventually(lambda: heard[-1].text == "!")
     heard.clear()
 
 
@@ -201,6 +203,7 @@ async def test_the_answer_comes_though_nats_stops_while_it_is_said(tmp_path: Pat
             words.release(10)
             assert (await answering).output == "Because air scatters it."
             await asyncio.to_thread(nats.start)
+            heard.clear()
             await until_heard(live, heard)
 
 

@@ -12,6 +12,10 @@ from sqlalchemy import Engine, create_engine, text
 from adapters.presence import Presence
 from tests.integration.processes import eventually
 
+LOST_AFTER, GONE_AFTER = timedelta(seconds=1), timedelta(seconds=2)
+LONGER = 2.5
+"""Than a worker may be silent (in seconds)."""
+
 
 @pytest.fixture
 def engine(database: str) -> Iterator[Engine]:
@@ -22,14 +26,13 @@ def engine(database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def presence(engine: Engine) -> Presence:
-    return Presence(engine, 0.05, lost_after=timedelta(seconds=0.3), gone_after=timedelta(seconds=0.6))
+    return Presence(engine, 0.05, LOST_AFTER, GONE_AFTER)
 
 
 def outage(engine: Engine) -> None:
-    """Longer than a worker may be silent."""
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE workers RENAME TO elsewhere"))
-    time.sleep(0.8)
+    time.sleep(LONGER)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO workers"))
 
@@ -37,7 +40,7 @@ def outage(engine: Engine) -> None:
 def test_a_worker_is_alive_for_as_long_as_it_is_announced(presence: Presence) -> None:
     assert not presence.alive("ada")
     with presence.announced("ada"):
-        time.sleep(0.8)
+        time.sleep(LONGER)
         assert presence.alive("ada")
         assert presence.living() == {"ada"}
     assert not presence.alive("ada")
@@ -46,15 +49,15 @@ def test_a_worker_is_alive_for_as_long_as_it_is_announced(presence: Presence) ->
 def test_a_worker_that_falls_silent_is_gone(presence: Presence) -> None:
     presence.beat("ada")
     assert presence.alive("ada")
-    eventually(lambda: not presence.alive("ada"), within=5)
+    eventually(lambda: not presence.alive("ada"))
 
 
 def test_a_worker_that_is_only_slow_has_longer_than_one_whose_connection_is_gone(engine: Engine) -> None:
-    slow = Presence(engine, beat_seconds=60, lost_after=timedelta(seconds=0.3), gone_after=timedelta(seconds=1.5))
+    slow = Presence(engine, beat_seconds=60, lost_after=LOST_AFTER, gone_after=timedelta(seconds=5))
     slow.beat("ben")
     with slow.announced("ada"):
-        eventually(lambda: slow.living() == {"ada"}, within=5)
-        eventually(lambda: slow.living() == frozenset(), within=5)
+        eventually(lambda: slow.living() == {"ada"})
+        eventually(lambda: slow.living() == frozenset())
 
 
 def test_the_lock_of_a_worker_goes_with_its_connection(presence: Presence, engine: Engine) -> None:
@@ -65,11 +68,11 @@ def test_the_lock_of_a_worker_goes_with_its_connection(presence: Presence, engin
             return int(connection.scalar(locks) or 0)
 
     with presence.announced("ada"):
-        eventually(lambda: held() == 1, within=5)
+        eventually(lambda: held() == 1)
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
-        eventually(lambda: held() == 1 and presence.alive("ada"), within=5)
-    eventually(lambda: held() == 0, within=5)
+        eventually(lambda: held() == 1 and presence.alive("ada"))
+    eventually(lambda: held() == 0)
 
 
 def test_a_worker_that_is_killed_by_an_error_signs_off_too(presence: Presence) -> None:
@@ -81,7 +84,7 @@ def test_a_worker_that_is_killed_by_an_error_signs_off_too(presence: Presence) -
 def test_a_heart_beats_on_after_an_outage_of_the_store(presence: Presence, engine: Engine) -> None:
     with presence.announced("ada"):
         outage(engine)
-        eventually(lambda: presence.alive("ada"), within=5)
+        eventually(lambda: presence.alive("ada"))
 
 
 def test_nobody_is_taken_for_dead_who_could_not_give_a_sign_for_an_outage(presence: Presence, engine: Engine) -> None:
@@ -89,7 +92,7 @@ def test_nobody_is_taken_for_dead_who_could_not_give_a_sign_for_an_outage(presen
     with presence.announced("ada"):
         outage(engine)
         assert presence.alive("ben")
-        eventually(lambda: not presence.alive("ben"), within=5)
+        eventually(lambda: not presence.alive("ben"))
 
 
 def test_rows_of_the_long_dead_are_swept_out(presence: Presence, engine: Engine) -> None:

@@ -28,7 +28,7 @@ def test_a_process_that_waits_stands_still_and_what_computes_or_launches_it_does
             return watch.stands_still()
 
         eventually(the_idle_one_stands_still)
-        assert len(found) > 10
+        assert found
         assert not any(map(any, found))
 
 

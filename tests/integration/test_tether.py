@@ -42,7 +42,7 @@ def test_it_ends_when_its_parent_is_killed_9():
     assert lives(child)
     kill_9(parent.pid)
     parent.wait()
-    eventually(lambda: not lives(child), within=2)
+    eventually(lambda: not lives(child))
 
 
 def test_a_watcher_ends_it_where_the_kernel_does_not():
@@ -50,7 +50,7 @@ def test_a_watcher_ends_it_where_the_kernel_does_not():
     assert lives(child)
     kill_9(parent.pid)
     parent.wait()
-    eventually(lambda: not lives(child), within=2)
+    eventually(lambda: not lives(child))
 
 
 def test_it_has_its_own_arguments_and_exit_code_and_is_private():

@@ -24,9 +24,9 @@ SLOW = "(a+)+$"
 )
 def test_patterns_are_left_to_the_server(schema: Any) -> None:
     hostile = "a" * 200 + "!"
-    began = time.monotonic()
+    began = time.process_time()
     check({"a": hostile, hostile: 1}, schema)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 5
 
 
 def test_a_misspelt_argument_is_told_of() -> None:

@@ -36,6 +36,10 @@ async def test_an_edit_by_hand_is_taken_in_or_told_with_its_line_and_a_revision_
         standing = gateway.core.agents_file.standing
         return standing.state.value if standing else "none"
 
+    def detail() -> str:
+        standing = gateway.core.agents_file.standing
+        return standing.detail if standing else ""
+
     monkeypatch.setattr(agents_file, "LOOK_SECONDS", 0.05)
     file = tmp_path / "agents.yaml"
     file.write_bytes(AGENTS.encode())
@@ -68,7 +72,8 @@ async def test_an_edit_by_hand_is_taken_in_or_told_with_its_line_and_a_revision_
                 patched = await admin.patch("/v1/agents/editor", json=changes, headers={"If-Match": '"2"'})
                 assert patched.status_code == 200
                 gateway.catch_up()
-                await eventually(lambda: b"Be brief." in file.read_bytes())
+                await eventually(lambda: detail() == "it holds revision 3")
+                assert b"Be brief." in file.read_bytes()
                 assert file.read_bytes().startswith(good[: good.index(b"|\r\n      You are an editor")])
                 assert await health() == {"path": str(file), "state": "agrees", "detail": "it holds revision 3"}
 

@@ -73,7 +73,7 @@ class Following:
         self._gateway, self._client, self._at = gateway, client, at
 
     async def until(self, **wanted: object) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not wanted.items() <= (await self.batch()).items():  # noqa: ASYNC110 - it comes true in another task
                 await asyncio.sleep(0.01)
 

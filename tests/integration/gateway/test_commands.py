@@ -220,8 +220,8 @@ async def test_a_read_after_a_write_waits_for_the_read_model(gateway: Gateway) -
     async with gateway.client() as client:
         position = (await client.post("/v1/preferences", json=PAIR)).json()["position"]
         later = threading.Timer(0.5, gateway.catch_up)
-        later.start()
         began = time.monotonic()
+        later.start()
         answer = await client.get("/v1/preferences", params={"after": position})
         later.join()
     assert time.monotonic() - began >= 0.4

@@ -65,7 +65,7 @@ async def saying(live: LiveText, text: str) -> AsyncIterator[None]:
 
 
 async def first(receive: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool]) -> Any:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not wanted(message := await receive()):
             pass
     return message

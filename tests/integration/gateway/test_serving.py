@@ -13,6 +13,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from adapters import kv
 from adapters.replicas.lora_api import LoraApi
 from adapters.replicas.vllm import VllmReplica
 from commands.policies.serve_adapters import ServeAdapters
@@ -27,7 +28,8 @@ from tests.integration.gateway.serving import served
 
 
 @pytest.fixture
-def gateway(nats: str, database: str, tmp_path: Path) -> Iterator[Gateway]:
+def gateway(nats: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    monkeypatch.setattr(kv, "ANSWER_SECONDS", 60.0)
     with opened(database, tmp_path, nats, model_key=database) as gateway:
         gateway.tell()
         yield gateway
@@ -60,7 +62,7 @@ async def test_a_worker_brings_vllms_in_step_also_after_a_restart_and_everybody_
     task = asyncio.create_task(serving.run(stop))
 
     async def all_in_step() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while any(one.loaded.keys() != wanted.keys() for one in servers):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -68,7 +70,7 @@ async def test_a_worker_brings_vllms_in_step_also_after_a_restart_and_everybody_
     servers[1].restart()
     await all_in_step()
 
-    async with gateway.client(Role.VIEWER) as viewer, asyncio.timeout(30):
+    async with gateway.client(Role.VIEWER) as viewer, asyncio.timeout(60):
         told = (await viewer.get("/v1/serving")).json()
         while not told["replicas"] or any(one["state"] != ServingState.IN_STEP for one in told["replicas"]):
             await asyncio.sleep(0.05)

@@ -19,9 +19,9 @@ MORE_THAN_THREADS = 60
 
 
 def few_connections(number: int, database_url: str) -> Engine:
-    """A small pool. Who waits for a connection that somebody keeps is refused in a moment."""
+    """A small pool. Who waits for a connection that somebody keeps is refused after a while."""
     url = make_url(database_url).set(drivername="postgresql+psycopg")
-    return create_engine(url, pool_size=number, max_overflow=0, pool_timeout=0.5)
+    return create_engine(url, pool_size=number, max_overflow=0, pool_timeout=10)
 
 
 async def test_no_question_needs_two_connections_at_once(

@@ -122,8 +122,8 @@ class Crew:
         with self.engine.connect() as db:
             return len(jobs.jobs(db, state=state, limit=10_000).items)
 
-    async def until(self, id: UUID, state: JobState, within_seconds: float = 20) -> Row:
-        await eventually(lambda: self.job(id)["state"] == state, within_seconds, every_seconds=0.05)
+    async def until(self, id: UUID, state: JobState) -> Row:
+        await eventually(lambda: self.job(id)["state"] == state, every_seconds=0.05)
         return self.job(id)
 
     @asynccontextmanager

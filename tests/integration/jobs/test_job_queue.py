@@ -75,12 +75,12 @@ async def test_a_job_that_says_nothing_for_too_long_is_given_up(crew: Crew) -> N
     assert "no sign of life for 0.3 s" in dead["reason"]
 
 
-async def test_a_job_that_runs_is_cancelled_within_about_a_second(crew: Crew) -> None:
+async def test_a_job_that_runs_is_cancelled_and_its_handler_called_off(crew: Crew) -> None:
     id = crew.request("wait")
     async with crew.at_work():
         await crew.until(id, JobState.RUNNING)
         crew.execute(CancelJob(id, "not needed"))
-        await eventually(lambda: crew.handlers.called_off == [id], within_seconds=3)
+        await eventually(lambda: crew.handlers.called_off == [id])
     assert crew.topics(id) == ["requested", "started", "cancelled"]
 
 
@@ -104,7 +104,7 @@ async def test_a_killed_worker_costs_one_attempt_and_its_late_report_is_refused(
         assert await asyncio.to_thread(victim.stdout.readline) == "begins 1\n"
         kill_9(victim.pid)
     async with crew.at_work("heir"):
-        await eventually(lambda: crew.job(id)["epoch"] == 2, within_seconds=20, every_seconds=0.05)
+        await eventually(lambda: crew.job(id)["epoch"] == 2, every_seconds=0.05)
         job = crew.job(id)
         assert (job["attempt"], job["worker"], job["error"]) == (2, "heir", "its worker victim is gone")
         with pytest.raises(LeaseLost):
@@ -142,7 +142,7 @@ async def test_a_nats_that_is_wiped_under_load_loses_no_job(crew: Crew, server: 
         await asyncio.to_thread(server.stop)
         shutil.rmtree(server.folder / "jetstream")
         await asyncio.to_thread(server.start)
-        await eventually(lambda: crew.in_state(JobState.SUCCEEDED) == 200, within_seconds=60, every_seconds=0.2)
+        await eventually(lambda: crew.in_state(JobState.SUCCEEDED) == 200, every_seconds=0.2)
     assert list(job_violations(list(crew.store.read()))) == []
     assert sorted(crew.handlers.done) == list(range(200))  # type: ignore[type-var]
     assert all(crew.topics(id) == ["requested", "started", "succeeded"] for id in ids)

@@ -50,7 +50,7 @@ def a_score(adapter=None):
 
 def end_of(engine, job):
     engine.submit(job)
-    return job.result.exception(timeout=30)
+    return job.result.exception(timeout=60)
 
 
 @pytest.mark.parametrize("job", [a_chat, a_score])

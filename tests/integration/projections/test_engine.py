@@ -227,4 +227,4 @@ def test_who_waits_for_a_position_reads_his_own_write(engine: Engine, told: Post
     head = told.head()
     assert not wait_for(engine, ["workflow_runs"], head, timeout=0.05)
     threading.Timer(0.1, catch_up, (engine, told, workflow_runs.PROJECTOR)).start()
-    assert wait_for(engine, ["workflow_runs"], head, timeout=10)
+    assert wait_for(engine, ["workflow_runs"], head, timeout=60)

@@ -209,7 +209,7 @@ def test_of_two_who_count_at_once_one_does(engine: Engine, db: Connection, box: 
 
     with ThreadPoolExecutor(1) as executor:
         derived.advance(engine, replace(DERIVED, take_in=beside_another))
-        others[0].result(timeout=10)
+        others[0].result(timeout=60)
     assert tally(db).total() == 1
 
 

@@ -14,6 +14,7 @@ from domain.access import Caller, Role
 from domain.events import Actor, ActorKind
 from gateway import auth
 from gateway.auth import Doorkeeper
+from tests.eventually import eventually
 
 ADA = Caller(Actor("ada", ActorKind.HUMAN), Role.VIEWER)
 
@@ -31,17 +32,18 @@ class Desk:
         self.doorkeeper = Doorkeeper(self.recognise, seconds=1.0, now=lambda: self.now)
 
     def recognise(self, token: str) -> Caller | None:
-        self.asked += 1
         known = self.known.get(token)
+        self.asked += 1
         self.open.wait(10)
         if self.outage:
             raise self.outage
         return known
 
     async def coming(self, token: str, count: int = 1) -> list[asyncio.Task[Caller | None]]:
-        """So many who bring that token, and wait."""
+        """So many who bring that token, and wait for it to be looked up."""
+        before = self.asked
         tasks = [asyncio.create_task(self.doorkeeper.caller(token)) for _ in range(count)]
-        await asyncio.sleep(0.02)
+        await eventually(lambda: self.asked > before)
         return tasks
 
 

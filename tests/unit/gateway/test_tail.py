@@ -18,6 +18,7 @@ from gateway import tail as tails
 from gateway.frames import RUN_REQUESTED, Delta, Frame, Heartbeat, Message, Wanted
 from gateway.tail import Tail, TailStopped, TooSlow
 from projections.failures import OUTAGES
+from tests.eventually import eventually
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
@@ -101,6 +102,11 @@ async def take(tail: Tail, count: int, after: int | None, wanted: Wanted = Wante
     return found
 
 
+async def until_live(tail: Tail) -> None:
+    """Somebody is past all history, and waits for what happens next."""
+    await eventually(lambda: any(one._woken for alike in tail._subscriptions.values() for one in alike))
+
+
 async def one_by_one(batches: AsyncGenerator[Sequence[Message]]) -> AsyncGenerator[Any]:
     async with aclosing(batches):
         async for batch in batches:
@@ -169,8 +175,8 @@ async def test_without_clients_only_the_last_event_is_read() -> None:
     log = Counted()
     async with running(log) as tail:
         log.append(5)
-        await asyncio.sleep(0.05)
-        assert (log.read, tail._position) == (1, log.head())
+        await eventually(lambda: tail._position == log.head())
+    assert log.read == 1
 
 
 async def test_who_comes_while_it_looks_for_the_end_misses_nothing_until_there() -> None:
@@ -184,7 +190,7 @@ async def test_who_comes_while_it_looks_for_the_end_misses_nothing_until_there()
 
     log = Slow()
     async with running(log) as tail:
-        await asyncio.sleep(0.01)
+        await tail._started.wait()
         log.looking.set()
         following = asyncio.create_task(take(tail, 2, after=None))
         while not tail.has_clients:  # noqa: ASYNC110 - the tail has no event for it
@@ -199,7 +205,7 @@ async def test_without_a_position_a_client_hears_only_what_is_new() -> None:
     log.append(5)
     async with running(log) as tail:
         taking = asyncio.create_task(take(tail, 2, after=None))
-        await asyncio.sleep(0.05)
+        await until_live(tail)
         old = log.head()
         log.append(2)
         assert await taking == log.positions(after=old)
@@ -259,9 +265,7 @@ async def test_the_tail_goes_on_where_it_was_whatever_went_wrong(
     log = Failing()
     async with running(log) as tail:
         taking = asyncio.create_task(take(tail, 3, after=None))
-        while not tail.has_clients:  # noqa: ASYNC110 - the tail has no event for it
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.1)  # its history is read
+        await until_live(tail)
         log.failures = 3
         log.append(3)
         assert await taking == log.positions()
@@ -370,17 +374,17 @@ async def test_a_heartbeat_says_how_far_a_filtered_client_need_not_look_again(mo
         assert first.position == log.positions()[0]
         assert await anext(frames) == Heartbeat.at(log.head())
         log.append(5, "workflow.started")
+        await eventually(lambda: tail._position == log.head())
         assert await anext(frames) == Heartbeat.at(log.head())
 
 
-async def test_a_tail_that_cannot_read_says_so_to_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tail_that_cannot_read_says_so_to_whoever_asks() -> None:
     class Broken(Log):
         def page(self, *args: Any, **more: Any) -> Sequence[Mapping[str, Any]]:
             raise ValueError("no such column")
 
-    monkeypatch.setattr(tails, "STALE_SECONDS", 0.1)
     async with running(Log()) as works, running(Broken()) as stands:
-        await asyncio.sleep(0.2)
+        await eventually(lambda: works._looked_at is not None and stands._failure is not None)
         works.probe()
         with pytest.raises(TailStopped, match="no such column"):
             stands.probe()
@@ -423,14 +427,14 @@ async def test_who_follows_a_batch_that_somebody_else_left_at_once_misses_none_o
     def slowly(batch: UUID) -> list[UUID]:
         found = runs_of(batch)
         looking.set()
-        left.wait(5)
+        left.wait(10)
         return found
 
     async with running(log) as tail:
         with tail._subscribed(Wanted(batch=batch)):
             log.runs_of = slowly  # type: ignore[method-assign]
             log.append()
-            await asyncio.to_thread(looking.wait, 5)
+            await asyncio.to_thread(looking.wait, 10)
         left.set()
         log.append(1, RUN_REQUESTED, batch)
         log.events[-1]["data"] = {"run": str(run)}
@@ -440,4 +444,4 @@ async def test_who_follows_a_batch_that_somebody_else_left_at_once_misses_none_o
         while not tail.has_clients:  # noqa: ASYNC110 - the tail has no event for it
             await asyncio.sleep(0.001)
         log.append(1, "workflow.completed", run)
-        assert await asyncio.wait_for(following, 2) == [log.head()]
+        assert await following == [log.head()]

@@ -111,7 +111,7 @@ class Worker:
         task = asyncio.create_task(self._runner.run(self.stop))
         yield
         self.stop.set()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
         shutil.rmtree(self.artifacts)
 
 
@@ -127,7 +127,7 @@ class SimultaneousReaders(MemoryEventStore):
     def history(self, id: UUID) -> Sequence[Recorded]:
         found = super().history(id)
         if next(self._reads) < self._readers:
-            self._barrier.wait(5)
+            self._barrier.wait(60)
         return found
 
 
@@ -178,9 +178,9 @@ async def test_a_heartbeat_starts_the_time_out_over_and_is_told_now_and_then(mon
     monkeypatch.setattr(run_jobs, "LISTEN_SECONDS", 0.02)
 
     async def lively(payload: Json, attempt: Attempt) -> Json:
-        for number in range(6):
-            attempt.heartbeat(f"{number} of 6")
-            await asyncio.sleep(0.1)
+        for number in range(60):
+            attempt.heartbeat(f"{number} of 60")
+            await asyncio.sleep(0.01)
         return {}
 
     worker = Worker(lively)
@@ -189,8 +189,8 @@ async def test_a_heartbeat_starts_the_time_out_over_and_is_told_now_and_then(mon
     async with worker.at_work():
         await eventually(lambda: worker.topics(job)[-1] == "succeeded")
     told = [each.event.text for each in worker.store.history(job) if isinstance(each.event, Job.Progressed)]
-    assert 1 <= len(told) <= 4
-    assert told[0].endswith("of 6")
+    assert 1 <= len(told) < 30
+    assert told[0].endswith("of 60")
 
 
 async def test_a_result_that_cannot_be_kept_fails_the_attempt() -> None:

@@ -306,7 +306,7 @@ async def test_runs_that_are_offered_are_trained_one_after_the_other_and_once(gy
         gym.policy.offer(run)
     await eventually(lambda: all(gym.told(run)[-1] == "completed" for run in runs))
     stop.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert [job.run_id for job in gym.trainer.jobs] == runs
     assert [job.adapter_name for job in gym.trainer.jobs] == ["team@1", "team@2", "team@3"]
 
@@ -321,7 +321,7 @@ async def test_a_trainer_that_shuts_down_leaves_its_run_to_others(gym: Gym) -> N
 
     gym.trainer.script = until_cancelled
     gym.policy.offer(run)
-    await asyncio.wait_for(gym.policy.run(stop), 5)
+    await asyncio.wait_for(gym.policy.run(stop), 60)
     assert gym.told(run) == ["requested", "started", "progressed"]
     gym.workers.remove("me")
     gym.trainer.script = lambda on_progress, cancelled: on_progress(a_progress(2))

