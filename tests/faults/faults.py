@@ -18,7 +18,7 @@ from tests.faults.stage import Stage
 from tests.faults.victims import IDLE_SECONDS, Victim
 from tests.trapping_proxy import APPENDED, Trap
 
-TRAP_SECONDS = 30.0
+TRAP_SECONDS = 60.0
 """Until the victim is where it is waited for: on a slow machine; it is there at once where there is much to do."""
 HANG_SECONDS = 2.5 * IDLE_SECONDS
 

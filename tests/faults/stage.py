@@ -101,7 +101,7 @@ class Stage:
     def hear_from_all(self) -> None:
         """Every writer has had one more answer: so whoever answers it is there too."""
         before = {name: len(journal.answers) for name, journal in self.journals.items()}
-        eventually(lambda: all(len(self.journals[name].answers) > count for name, count in before.items()), within=60)
+        eventually(lambda: all(len(self.journals[name].answers) > count for name, count in before.items()), within=120)
 
 
 @contextmanager
