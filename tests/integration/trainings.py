@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from uuid import UUID
@@ -33,6 +34,7 @@ class Place:
     base_model: Path
     root: Path
     standstill_seconds: float = 30
+    checkpoint_every: int = 2
 
     def trainer(self) -> TrlTrainer:
         return TrlTrainer(
@@ -41,7 +43,7 @@ class Place:
             self.root / "work",
             self.root / "logs",
             device="cpu",
-            checkpoint_every=2,
+            checkpoint_every=self.checkpoint_every,
             standstill_seconds=self.standstill_seconds,
         )
 
@@ -98,7 +100,8 @@ def killed_twice(place: Place) -> Trained:
 
 
 def killed_before_any_checkpoint(place: Place) -> Trained:
-    """Its process, at the first step."""
+    """Its process, at the first step, or soon after it: so no step makes a checkpoint."""
+    place = replace(place, checkpoint_every=CONFIG.max_steps)
     progress: list[Progress] = []
 
     def kill_at_the_first_step(step: Progress) -> None:
@@ -168,6 +171,10 @@ def train_and_tell(place: Place, steps: Connection) -> None:
 
 def training_processes(place: Place) -> list[int]:
     """Of that place alone: others train at the same time."""
-    commands = {process.pid: process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])}
-    job = str(place.root / "work")
-    return [pid for pid, said in commands.items() if "adapters.dpo.process" in said and job in " ".join(said)]
+    job, found = str(place.root / "work"), list[int]()
+    for process in psutil.Process().children(recursive=True):  # not all that there are: to look at them takes too long
+        with suppress(psutil.NoSuchProcess):
+            said = process.cmdline()
+            if "adapters.dpo.process" in said and job in " ".join(said):
+                found.append(process.pid)
+    return found
