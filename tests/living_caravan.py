@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import httpx
+import psutil
 
 from adapters.embedded import record
 from adapters.embedded.keeper import State
@@ -31,7 +32,7 @@ BASE_MODEL = "smollm2-135m-instruct"
 ONE_THREAD = {"CARAVAN_MODEL_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """A tiny model gains nothing from a second thread, and on a busy machine threads wait for each other."""
 START_SECONDS = 240.0
-STOP_SECONDS = 60.0
+STOP_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,19 @@ class LivingCaravan:
     def kill(self, name: str) -> None:
         """With -9, and waits until its supervisor has seen it."""
         self._end(name, signal.SIGKILL)
+
+    @contextmanager
+    def without(self, name: str) -> Iterator[None]:
+        """It is killed with -9, and back only after the block: until then its supervisor hangs."""
+        running = self.processes()
+        victim, supervisor = running.child(name).pid, psutil.Process(running.pid)
+        assert victim is not None
+        supervisor.suspend()
+        try:
+            os.kill(victim, signal.SIGKILL)
+            yield
+        finally:
+            supervisor.resume()
 
     def restart(self, name: str) -> None:
         """As a deployment does, and waits until its supervisor has seen the end. To PostgreSQL, SIGTERM would mean to

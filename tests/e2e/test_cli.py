@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from tests.living_caravan import LivingCaravan
+from tests.loop import eventually
 from tests.requirements import needs_real_inputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -48,7 +49,7 @@ def test_a_pair_is_annotated_and_a_dataset_built_and_saved(
     caravan: LivingCaravan, openapi: dict[str, Any], tmp_path: Path
 ) -> None:
     printed(caravan, "run", "Name a fish.", "--max-tokens", "8")
-    pair, *_ = printed(caravan, "preferences")
+    pair, *_ = eventually(lambda: printed(caravan, "preferences"))
     printed(caravan, "annotate", pair["preference_id"], "flipped", "--note", "the other one swims")
     file = tmp_path / "pairs.jsonl"
     dataset = printed(caravan, "dataset", "build", "--annotated-only", "--output", str(file))

@@ -107,7 +107,7 @@ def test_psql_sees_plain_json(caravan: LivingCaravan, run: dict[str, Any]) -> No
 async def test_nats_own_client_sees_cloud_events(caravan: LivingCaravan, run: dict[str, Any]) -> None:
     client = await nats.connect(caravan.nats.url)
     subscription = await client.jetstream().subscribe("events.workflow.requested", ordered_consumer=True)
-    event = json.loads((await subscription.next_msg(timeout=10)).data)
+    event = json.loads((await subscription.next_msg(timeout=60)).data)
     await client.close()
     assert (event["specversion"], event["type"]) == ("1.0", "workflow.requested")
     assert event["data"]["task"]["turns"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from typing import Any
 
 import pytest
 from httpx import Client
@@ -16,6 +17,7 @@ from domain.sides import Sides
 from tests.e2e.console import WORKING, Console
 from tests.integration.processes import eventually
 from tests.living_caravan import LivingCaravan
+from tests.loop import eventually as soon
 from ui.views.pair import CHOICES
 
 pytestmark = pytest.mark.slow
@@ -151,9 +153,7 @@ def which_says(verdict: str, pair: str) -> str:
 
 def someone_changes_their_mind(person: Console, run: str, caravan: LivingCaravan) -> None:
     """About the flipped pair, whose answers stand where they stood."""
-    with caravan.api() as api:
-        pairs = api.get(f"/v1/preferences?run={run}").json()["items"]
-    flipped, edited = (next(pair for pair in pairs if pair["verdict"] == verdict) for verdict in ("flipped", "edited"))
+    flipped, edited = (the_pair_that_was(verdict, run, caravan) for verdict in ("flipped", "edited"))
     for pair, rank in ((edited, "Proposed as worse"), (flipped, "Better")):
         person.page.goto(f"{caravan.console_url}/annotate?pair={pair['preference_id']}&run={run}")
         person.sees(rank)
@@ -167,6 +167,16 @@ def someone_changes_their_mind(person: Console, run: str, caravan: LivingCaravan
         said = api.get("/v1/events", params=newest).json()["items"][0]["data"]
     assert (said["verdict"], said["note"]) == ("flipped", "the same one, still")
     assert said["pair"]["chosen"]["messages"] == flipped["chosen"]
+
+
+def the_pair_that_was(verdict: str, run: str, caravan: LivingCaravan) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        pairs = api.get(f"/v1/preferences?run={run}").json()["items"]
+        return next((pair for pair in pairs if pair["verdict"] == verdict), None)
+
+    with caravan.api() as api:
+        found: dict[str, Any] = soon(look)
+    return found
 
 
 def someone_trains(person: Console) -> str:
@@ -332,10 +342,10 @@ def test_the_console_waits_for_a_gateway_that_is_restarted(caravan: LivingCarava
     person = Console(page, caravan.console_url)
     person.sign_in(caravan.token)
     person.open("Datasets")
-    caravan.kill("gateway")
-    person.open("Log")
-    person.sees("No gateway answers")
-    person.picture("outage")
+    with caravan.without("gateway"):
+        person.open("Log")
+        person.sees("No gateway answers")
+        person.picture("outage")
     expect(page.get_by_text("No gateway answers")).to_have_count(0, timeout=WORKING)
     expect(page.get_by_test_id("stMain").get_by_text(re.compile("Choose a row|Nothing yet")).first).to_be_visible()
 

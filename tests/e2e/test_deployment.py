@@ -14,7 +14,8 @@ from tests.living_caravan import LivingCaravan
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROCESSES = ("postgres", "nats", "gateway", "projectors", "model-server", "worker")
-TASK = {"turns": ["Name three rivers.", "Now three mountains."]}
+TASK = {"turns": ["Name three rivers.", "Now three mountains.", "Now three lakes.", "Now three seas."]}
+"""Long enough to be paused on the way."""
 
 
 def test_paused_deployed_and_resumed_a_run_says_what_it_says_without_a_break(caravan: LivingCaravan) -> None:
@@ -31,6 +32,7 @@ def test_paused_deployed_and_resumed_a_run_says_what_it_says_without_a_break(car
             caravan.restart(name)
         until(caravan.is_up)
         until(lambda: api.get("/health").is_success)
+        until(lambda: "steps" in run(api, broken))
         assert run(api, broken)["steps"] == paused["steps"], "a paused run does nothing"
 
         assert api.post(f"/v1/workflows/{broken}/resume").is_success

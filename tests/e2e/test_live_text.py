@@ -15,6 +15,9 @@ from tests.loop import Loop, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+TURNS = 4
+"""So that the agents still speak when the viewers come."""
+
 
 @pytest.fixture(scope="module")
 def api(caravan: LivingCaravan) -> httpx.Client:
@@ -29,7 +32,7 @@ def viewer(caravan: LivingCaravan, run: str) -> Any:
 def test_words_come_before_their_step_and_add_up_to_it_and_the_run_goes_on_when_nobody_watches(
     caravan: LivingCaravan, api: httpx.Client
 ) -> None:
-    body = {"task": {"turns": ["Name a fish."]}, "max_tokens": 24}
+    body = {"task": {"turns": ["Name a fish."] * TURNS}, "max_tokens": 24}
     run = Loop(api).post("/v1/workflows", body)["id"]
     said: dict[str, list[str]] = defaultdict(list)
     recorded: dict[str, str] = {}
