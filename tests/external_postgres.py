@@ -15,7 +15,7 @@ from typing import IO, Self
 
 import psycopg
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 
 
 class ExternalPostgres:

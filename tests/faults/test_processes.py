@@ -12,6 +12,8 @@ from tests.faults.process_seeds import play
 from tests.faults.servers import Servers, running_servers
 from tests.faults.stage import Company, Stage, set_stage
 
+pytestmark = pytest.mark.timeout(900)
+
 SEEDS = (1, 2)
 
 

@@ -71,7 +71,7 @@ class ScriptedEndpoint:
         chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
         for word in re.findall(r"\s*\S+|\s+$", self.says):
             if self.words:
-                self.words.acquire(timeout=10)
+                self.words.acquire(timeout=120)
             yield _sse(chunk | {"choices": [{"index": 0, "delta": {"content": word}}]})
             if self.broken:
                 self.broken -= 1

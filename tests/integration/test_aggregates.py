@@ -185,7 +185,7 @@ def test_a_snapshot_that_cannot_be_written_now_keeps_no_process_from_ending(
         store._aggregates.close()
         assert [thread.daemon for thread in threading.enumerate() if thread.name.startswith("snapshot")] == [True]
         writing = store._aggregates._snapshots._writing
-        assert writing.acquire(timeout=10), "it was given up, though the lock is still there"
+        assert writing.acquire(timeout=60), "it was given up, though the lock is still there"
         writing.release()
         loaded.snapshot = 0
         store._aggregates._snapshots.offer(loaded)

@@ -14,6 +14,8 @@ from domain.training_progress import Progress
 from tests.integration.processes import kill_9
 from tests.integration.trainings import CONFIG, Place, never, training_processes
 
+pytestmark = pytest.mark.timeout(900)
+
 TOGETHER = replace(CONFIG, max_steps=4, per_device_train_batch_size=1, num_processes=2, lora_dropout=0.0)
 ALONE = replace(TOGETHER, per_device_train_batch_size=2, num_processes=1)
 Heard = tuple[TrainedAdapter, list[Progress]]

@@ -32,6 +32,8 @@ from tests.integration.trainings import (
     without_a_break,
 )
 
+pytestmark = pytest.mark.timeout(900)
+
 EPOCH = (2, 2, 1)
 """The batches that five pairs make."""
 

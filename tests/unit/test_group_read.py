@@ -24,7 +24,7 @@ class Shelf:
     def read(self, keys: Collection[int]) -> Mapping[int, int]:
         self.reads.append(sorted(keys))
         self.reached.set()
-        self.free.wait(10)
+        self.free.wait(60)
         if 13 in keys:
             raise LookupError("13")
         return {key: 2 * key for key in keys if key >= 0}
@@ -46,7 +46,7 @@ async def asked_while_one_reads(shelf: Shelf, reads: GroupRead[int, int], *keys:
     """The first reads; the others ask meanwhile."""
     shelf.free.clear()
     tasks = [asyncio.create_task(reads.get(keys[0]))]
-    await asyncio.to_thread(shelf.reached.wait, 10)
+    await asyncio.to_thread(shelf.reached.wait, 60)
     tasks += [asyncio.create_task(reads.get(key)) for key in keys[1:]]
     await asyncio.sleep(0.01)
     return tasks
@@ -86,7 +86,7 @@ async def test_a_read_that_hangs_holds_up_nobody_who_asked_after_it_began(
     shelf.free = dead
     reads = GroupRead(shelf.read)
     hanging = asyncio.create_task(reads.get(1))
-    await asyncio.to_thread(shelf.reached.wait, 10)
+    await asyncio.to_thread(shelf.reached.wait, 60)
     shelf.free = Event()
     shelf.free.set()
     async with asyncio.timeout(60):

@@ -93,7 +93,7 @@ async def test_a_ring_makes_it_look_before_it_would_by_itself() -> None:
 
 async def take(tail: Tail, count: int, after: int | None, wanted: Wanted = Wanted()) -> list[int]:  # noqa: B008
     found: list[int] = []
-    async with asyncio.timeout(10), aclosing(one_by_one(tail.follow(wanted, after))) as frames:
+    async with asyncio.timeout(60), aclosing(one_by_one(tail.follow(wanted, after))) as frames:
         async for frame in frames:
             if isinstance(frame, Frame):
                 found.append(frame.position)
@@ -153,7 +153,7 @@ def test_a_client_that_comes_and_goes_at_random_gets_each_position_once(
 async def test_what_happens_between_history_and_the_live_end_is_not_lost() -> None:
     log = Log()
     log.append(2)
-    async with asyncio.timeout(10), running(log) as tail, aclosing(one_by_one(tail.follow(Wanted(), 0))) as frames:
+    async with asyncio.timeout(60), running(log) as tail, aclosing(one_by_one(tail.follow(Wanted(), 0))) as frames:
         # The client holds its last piece of history while the tail moves past what it has not read yet.
         seen = [await anext(frames), await anext(frames)]
         log.append(3)
@@ -185,7 +185,7 @@ async def test_who_comes_while_it_looks_for_the_end_misses_nothing_until_there()
 
         def page(self, *args: Any, **named: Any) -> Sequence[Mapping[str, Any]]:
             if "newest_first" in named and self.looking.is_set():
-                self.look_on.wait(10)
+                self.look_on.wait(60)
             return super().page(*args, **named)
 
     log = Slow()
@@ -291,7 +291,7 @@ async def test_who_asks_for_it_hears_what_is_said_in_that_run_until_the_step_is_
     log, step, later = Log(), UUID(int=7), UUID(int=8)
     wanted = Wanted(aggregate=ONE, agent="ada", deltas=True)
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         running(log) as tail,
         aclosing(one_by_one(tail.follow(wanted, 0))) as ours,
         aclosing(one_by_one(tail.follow(Wanted(aggregate=ONE), 0))) as theirs,
@@ -324,20 +324,20 @@ async def test_a_delta_that_waits_while_its_step_is_read_from_history_is_not_tol
         def page(self, *args: Any, **named: Any) -> Sequence[Mapping[str, Any]]:
             if len(args) > 1 and args[1] is not None:  # the gap between history and the live end
                 self.reading.set()
-                self.read_on.wait(10)
+                self.read_on.wait(60)
             return super().page(*args, **named)
 
     log, step, later = Slow(), UUID(int=7), UUID(int=8)
     log.append(1)
     log.events[-1] |= step_recorded(step)
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         running(log) as tail,
         aclosing(one_by_one(tail.follow(Wanted(aggregate=ONE, deltas=True), log.head() - 1))) as client,
     ):
         assert (await anext(client)).step == step
         following = asyncio.ensure_future(anext(client))
-        await asyncio.to_thread(log.reading.wait, 10)
+        await asyncio.to_thread(log.reading.wait, 60)
         tail.mention(delta(step))
         tail.mention(delta(later))
         log.read_on.set()
@@ -427,14 +427,14 @@ async def test_who_follows_a_batch_that_somebody_else_left_at_once_misses_none_o
     def slowly(batch: UUID) -> list[UUID]:
         found = runs_of(batch)
         looking.set()
-        left.wait(10)
+        left.wait(60)
         return found
 
     async with running(log) as tail:
         with tail._subscribed(Wanted(batch=batch)):
             log.runs_of = slowly  # type: ignore[method-assign]
             log.append()
-            await asyncio.to_thread(looking.wait, 10)
+            await asyncio.to_thread(looking.wait, 60)
         left.set()
         log.append(1, RUN_REQUESTED, batch)
         log.events[-1]["data"] = {"run": str(run)}

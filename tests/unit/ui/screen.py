@@ -39,7 +39,7 @@ def empty_lists(gateway: ScriptedGateway) -> None:
 
 def opened(page: str, **query: str) -> AppTest:
     """That page of the console, at an address with this query."""
-    screen = AppTest.from_function(_site, args=(page,), default_timeout=30)
+    screen = AppTest.from_function(_site, args=(page,), default_timeout=120)
     screen.query_params.update(query)
     return screen.run()
 
