@@ -25,7 +25,9 @@ from tests.scripted_agents import ScriptedAgents, a_spec
 
 TURNS = ("Why is the sky blue?", "And at night?")
 NAMES = ["anna", "ben", "cleo", "dan", "eve", "finn", "gus", "hal", "ida", "jo", "kim", "lou"]
-CUTS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CUTS = settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 Transcript = tuple[dict[UUID, tuple[object, ...]], dict[UUID, Ballot], list[Report]]
 

@@ -71,7 +71,9 @@ def drafted(drafter: SharedDrafter, position: int) -> list[Page]:
         return list(pages)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(processes=st.integers(2, 4), lives=st.integers(7, 40), position=st.integers(PAIRS // 2, PAIRS + 50))
 def test_the_pages_are_the_same_whoever_drafts_them(
     store: PostgresEventStore, database: str, processes: int, lives: int, position: int

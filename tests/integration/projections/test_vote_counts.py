@@ -162,7 +162,9 @@ CAST = st.lists(
 
 
 @given(cast=CAST, span=st.integers(1, 9))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_what_is_counted_bit_by_bit_is_what_counting_anew_gives(
     engine: Engine, db: Connection, box: Box, cast: list[tuple[str, list[str], Outcome]], span: int
 ) -> None:

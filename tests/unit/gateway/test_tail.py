@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import tail as tails
@@ -119,7 +119,7 @@ async def drain(frames: AsyncIterator[object]) -> None:
         pass
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None)
 @given(before=st.integers(0, 40), bursts=st.lists(st.integers(1, 12), max_size=12), visits=st.data())
 def test_a_client_that_comes_and_goes_at_random_gets_each_position_once(
     before: int, bursts: list[int], visits: st.DataObject
