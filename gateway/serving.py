@@ -13,6 +13,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from gateway.settings import Settings
 
 GRACE_SECONDS = 5
+IDLE_SECONDS = 75
+"""How long a connection without requests is kept. Clients and reverse proxies end theirs sooner (httpx after 5 s, nginx
+after 60): whoever ends it second may send a request into its end."""
 UNREAD_BYTES = 256 * 1024
 """What the system may hold of a WebSocket's frames (Linux takes twice that). By itself it would take in megabytes, and
 a client that does not read would be found out minutes later."""
@@ -39,6 +42,7 @@ def server_of(app: ASGIApp, settings: Settings) -> uvicorn.Server:
             ws=StreamSocket,
             ws_per_message_deflate=False,
             ws_ping_timeout=PONG_SECONDS,
+            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )

@@ -24,6 +24,11 @@ PROCESS_ENVIRONMENT = {
 }
 
 
+IDLE_SECONDS = 75
+"""How long a connection without requests is kept: longer than clients keep theirs, so that none sends a request into
+its end."""
+
+
 def serve(
     *,
     host: str,
@@ -39,7 +44,15 @@ def serve(
     Blocks until SIGINT or SIGTERM. `threads` limits the cores that the model uses; by default it takes all.
     """
     app = build(base_dir, base_name, adapters_dir, api_key, threads)
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=5,
+    )
 
 
 def build(base_dir: Path, base_name: str, adapters_dir: Path, api_key: str, threads: int | None = None) -> FastAPI:
