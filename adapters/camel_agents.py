@@ -18,7 +18,8 @@ from adapters.agents_entries import EMBEDDED, SERVES_ADAPTERS
 from adapters.aloud import Aloud
 from adapters.answer_cache import AnswerCache, KeptAnswers
 from adapters.camel_model import RecordingModel, recording
-from adapters.endpoint_patience import PATIENCE_SECONDS
+from adapters.endpoint_patience import PATIENCE_SECONDS, Endpoint
+from adapters.known_secrets import Hide
 from adapters.live_text import LiveText
 from adapters.score_client import ScoreClient
 from adapters.telemetry.work import carry_trace
@@ -145,9 +146,9 @@ class CamelAgents:
 
     `embedded_url` and `embedded_key` are those of the platform `embedded`; `tokenizer_file` is its tokenizer.json,
     where it is on this machine. `secrets` holds other endpoints' keys by the names that agents.yaml gives, and `hosts`
-    says where these endpoints may be. `patience`: for how many seconds an endpoint may be away. Answers are told to
-    `live` while they come, where they can be; those of agents whose configuration says so are kept in `answers`. Tools
-    are in `toolbox`; without one, agents have none.
+    says where these endpoints may be. `patience`: for how many seconds an endpoint may be away. What it says is kept as
+    `hide` leaves it. Answers are told to `live` while they come, where they can be; those of agents whose configuration
+    says so are kept in `answers`. Tools are in `toolbox`; without one, agents have none.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class CamelAgents:
         secrets: Mapping[str, str],
         hosts: ModelHosts | None = None,
         patience: float = PATIENCE_SECONDS,
+        hide: Hide = str,
         live: LiveText | None = None,
         toolbox: Toolbox | None = None,
         answers: AnswerCache | None = None,
@@ -168,6 +170,7 @@ class CamelAgents:
         self._secrets = secrets
         self._hosts = hosts or ModelHosts()
         self._patience = patience
+        self._hide = hide
         self._live = live
         self._toolbox = toolbox
         self._answers = answers
@@ -179,9 +182,7 @@ class CamelAgents:
         """Raises ModelUnavailable when its key is not set, its host is not listed (any more), or its platform refuses
         the configuration, and ToolsUnavailable when a tool is not allowed (any more)."""
         if spec.model.url and not self._hosts.allow(spec.model.url):
-            raise ModelUnavailable(
-                f"{_endpoint(spec.model)} is at no host that CARAVAN_MODEL_HOSTS lists: add it there"
-            )
+            raise ModelUnavailable(f"{_name(spec.model)} is at no host that CARAVAN_MODEL_HOSTS lists: add it there")
         sampling = spec.model.sampling
         cap = min(sampling.max_tokens, max_tokens or sampling.max_tokens)
         capped = replace(spec.model, sampling=replace(sampling, max_tokens=cap))
@@ -191,7 +192,7 @@ class CamelAgents:
         if spec.model.platform in SERVES_ADAPTERS:
             verdicts.insert(0, self._model(replace(asked, held_to_schema=True)))
             client, name = self._client(spec.model), adapter or spec.model.name
-            scores = ScoreClient(client, name, adapter, _endpoint(spec.model), self._patience, self._kept(asked))
+            scores = ScoreClient(client, name, adapter, self._endpoint(spec.model), self._kept(asked))
         tools = self._toolbox.tools(spec.tools) if self._toolbox else NO_TOOLS
         return CamelAgent(spec, self._model(replace(asked, model=capped)), verdicts, scores, tools)
 
@@ -238,10 +239,13 @@ class CamelAgents:
         try:
             inner = backend(settings)
             if self._live and compatible and not held_to_schema:
-                aloud = Aloud(inner, backend(settings | _STREAM), _endpoint(model), self._live, self._silent)
+                aloud = Aloud(inner, backend(settings | _STREAM), _name(model), self._live, self._silent)
         except (ValueError, ImportError) as error:
-            raise ModelUnavailable(f"{_endpoint(model)} cannot be used: {error}") from error
-        return RecordingModel(inner, adapter, _endpoint(model), self._patience, aloud, self._kept(asked))
+            raise ModelUnavailable(f"{_name(model)} cannot be used: {self._hide(str(error))}") from error
+        return RecordingModel(inner, adapter, self._endpoint(model), aloud, self._kept(asked))
+
+    def _endpoint(self, model: ModelSpec) -> Endpoint:
+        return Endpoint(_name(model), self._patience, self._hide)
 
     def _client(self, model: ModelSpec) -> AsyncOpenAI:
         url, key = self._url(model) or "", self._key(model) or NO_KEY
@@ -269,7 +273,7 @@ class CamelAgents:
             return NO_KEY if model.url else None
         if not (key := self._secrets.get(model.key_env)):
             raise ModelUnavailable(
-                f"{_endpoint(model)} needs a key: export {model.key_env} before the worker starts, or put it into a "
+                f"{_name(model)} needs a key: export {model.key_env} before the worker starts, or put it into a "
                 "file of that name in CARAVAN_SECRETS_DIR"
             )
         return key
@@ -287,6 +291,6 @@ def _settings(model: ModelSpec) -> dict[str, Any]:
 
 
 @cache
-def _endpoint(model: ModelSpec) -> str:
+def _name(model: ModelSpec) -> str:
     """For messages to people, e.g. `smollm2-135m-instruct (embedded)`."""
     return f"{model.name} ({model.url or model.platform})"

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ValidationError
 
 from adapters.aloud import Aloud, Ask
 from adapters.answer_cache import KeptAnswers
-from adapters.endpoint_patience import persistently
-from adapters.endpoint_values import tame
+from adapters.endpoint_patience import Endpoint, persistently
+from adapters.endpoint_values import tame, words
 from adapters.telemetry.gen_ai import model_call
 from domain.current_step import current_step
 from domain.model_call import Message, ModelCall, ToolCall, Usage
@@ -58,8 +58,7 @@ class RecordingModel(BaseModelBackend):
         self,
         inner: BaseModelBackend,
         adapter: str | None,
-        endpoint: str,
-        patience: float,
+        endpoint: Endpoint,
         aloud: Aloud | None = None,
         kept: KeptAnswers | None = None,
     ) -> None:
@@ -67,7 +66,6 @@ class RecordingModel(BaseModelBackend):
         self._inner = inner
         self._adapter = adapter
         self._endpoint = endpoint
-        self._patience = patience
         self._aloud = aloud
         self._kept = kept
 
@@ -97,10 +95,12 @@ class RecordingModel(BaseModelBackend):
         response, began = (known, began) if known else await self._answer(messages, response_format, [*offered] or None)
         latency = time.monotonic() - began
         try:
-            tame(response)
+            tame(response, self._endpoint.hide)
             call = self._call(messages, response, latency, may_ask=bool(offered), cached=known is not None)
         except (AttributeError, TypeError, LookupError) as error:
-            raise ModelRefused(f"{self._endpoint} answered with what is no chat completion: {error}") from error
+            raise ModelRefused(
+                f"{self._endpoint.name} answered with what is no chat completion: {self._endpoint.words(error)}"
+            ) from error
         calls.append(call)
         if self._kept and known is None:
             await self._kept.keep(asked, response.model_dump_json(warnings=False).encode(), call.finish_reason)
@@ -121,9 +121,10 @@ class RecordingModel(BaseModelBackend):
             return answer
 
         with self._asking() as ask:
-            response = await persistently(attempt, self._endpoint, self._patience, self._adapter)
+            response = await persistently(attempt, self._endpoint, self._adapter)
         if not isinstance(response, ChatCompletion) or not response.choices:
-            raise ModelRefused(f"{self._endpoint} answered with no message: {str(response)[:200]}")
+            said = words(response, hide=self._endpoint.hide)
+            raise ModelRefused(f"{self._endpoint.name} answered with no message: {said}")
         return response, began
 
     async def _answered_before(self, asked: Mapping[str, Any]) -> ChatCompletion | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import openai
 from loguru import logger
 
 from adapters.backoff import Backoff
+from adapters.known_secrets import Hide
 from adapters.model_server.errors import AdapterRefused
 from domain.ports.agents import InputRefused, ModelRefused, ModelUnavailable
 
@@ -30,15 +32,28 @@ _ABOUT_THE_INPUT = {400, 413, 422}
 _TEXT_SHOWN = 500
 
 
-async def persistently(
-    call: Callable[[], Awaitable[T]], endpoint: str, patience: float = PATIENCE_SECONDS, adapter: str | None = None
-) -> T:
-    """What the call returns, once it does. `patience`: seconds from its first failure to giving up. `adapter`: what is
-    asked for may be about to be loaded, and is given half a minute of that.
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model is asked: what people call it, seconds from its first failure to giving up, and what keeps secrets
+    out of what it says."""
+
+    name: str
+    patience: float = PATIENCE_SECONDS
+    hide: Hide = str
+
+    def words(self, error: Exception) -> str:
+        """What is amiss, as it may be told and kept."""
+        return self.hide(f"{type(error).__name__}: {error}")[:_TEXT_SHOWN]
+
+
+async def persistently(call: Callable[[], Awaitable[T]], endpoint: Endpoint, adapter: str | None = None) -> T:
+    """What the call returns, once it does. `adapter`: what is asked for may be about to be loaded, and is given half a
+    minute of the endpoint's patience for that.
 
     Raises ModelRefused at once where another try is pointless (InputRefused where another input would help), and
     ModelUnavailable when patience is used up.
     """
+    patience = endpoint.patience
     backoff = Backoff(FIRST_DELAY, LONGEST_DELAY)
     gives_up: dict[bool, float] = {}  # by whether it is the adapter that is missing: one says nothing of the other
     while True:
@@ -46,7 +61,8 @@ async def persistently(
             return await call()
         except Exception as error:
             loading = adapter is not None and getattr(error, "status_code", None) == HTTPStatus.NOT_FOUND
-            refused = _refusal(error)(f"{endpoint} refused: {_words(error)}")
+            said = endpoint.words(error)
+            refused = _refusal(error)(f"{endpoint.name} refused: {said}")
             if not (loading or _may_pass(error)):
                 raise refused from error
             delay = backoff.next_delay()
@@ -55,9 +71,9 @@ async def persistently(
                 if loading:
                     raise refused from error
                 raise ModelUnavailable(
-                    f"{endpoint} did not answer for {patience:.0f} s: {_words(error)}; is it up?"
+                    f"{endpoint.name} did not answer for {patience:.0f} s: {said}; is it up?"
                 ) from error
-            logger.warning("{}: {}; trying again in {:.1f} s", endpoint, _words(error), delay)
+            logger.warning("{}: {}; trying again in {:.1f} s", endpoint.name, said, delay)
         await asyncio.sleep(delay)
 
 
@@ -73,7 +89,3 @@ def _refusal(error: Exception) -> type[ModelRefused]:
     """Our own model server calls it a bad request, too, where it is the adapter that it refuses."""
     about_the_input = getattr(error, "status_code", None) in _ABOUT_THE_INPUT
     return InputRefused if about_the_input and getattr(error, "code", None) != AdapterRefused.code else ModelRefused
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_TEXT_SHOWN]

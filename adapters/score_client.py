@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import httpx
 from openai import AsyncOpenAI
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.answer_cache import KeptAnswers
-from adapters.endpoint_patience import persistently
+from adapters.endpoint_patience import Endpoint, persistently
 from adapters.endpoint_values import count, words
 from adapters.telemetry.gen_ai import SCORE, model_call
 from domain.model_call import Message, ModelCall, Usage
@@ -28,6 +28,8 @@ class _Usage(BaseModel):
 
 
 class _Score(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may be cut within a secret, which then is none to us
+
     mean_logprob: Annotated[float, Field(ge=-1e6, le=0)]
     system_fingerprint: Any = None
     usage: _Usage
@@ -42,15 +44,13 @@ class ScoreClient:
         client: AsyncOpenAI,
         model: str,
         adapter: str | None,
-        endpoint: str,
-        patience: float,
+        endpoint: Endpoint,
         kept: KeptAnswers | None = None,
     ) -> None:
         self._client = client
         self._model = model
         self._adapter = adapter
         self._endpoint = endpoint
-        self._patience = patience
         self._kept = kept
 
     async def score(self, messages: Sequence[Message]) -> ModelCall:
@@ -66,6 +66,7 @@ class ScoreClient:
             score, began = await self._score(body)
             usage = Usage(count(score.usage.prompt_tokens), count(score.usage.completion_tokens))
         latency = time.monotonic() - began
+        revision = score.system_fingerprint
         return ModelCall(
             messages=tuple(messages),
             output="",
@@ -74,7 +75,7 @@ class ScoreClient:
             latency=latency,
             finish_reason=SCORED,
             adapter=self._adapter,
-            model_revision=None if score.system_fingerprint is None else words(score.system_fingerprint),
+            model_revision=None if revision is None else words(revision, hide=self._endpoint.hide),
             score=score.mean_logprob,
             cached=known is not None,
         )
@@ -90,13 +91,13 @@ class ScoreClient:
                 return await self._client.post("/score", cast_to=httpx.Response, body=body)
 
         try:
-            response = await persistently(attempt, self._endpoint, self._patience, self._adapter)
+            response = await persistently(attempt, self._endpoint, self._adapter)
             score = _Score.model_validate_json(response.content)
         except (ModelRefused, ValidationError) as error:
             refusal = InputRefused if isinstance(error, InputRefused) else ModelRefused
             raise refusal(
-                f"{self._endpoint} did not score an answer: {error}; where an endpoint has no `POST /score` like that "
-                "of Caravan's model server, write `ballot: verdict`"
+                f"{self._endpoint.name} did not score an answer: {error}; where an endpoint has no `POST /score` like "
+                "that of Caravan's model server, write `ballot: verdict`"
             ) from error
         if self._kept:
             await self._kept.keep(body, response.content, SCORED)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,12 +19,14 @@ from adapters.artifacts import DatasetFolder, JobResults
 from adapters.bell import Bell
 from adapters.code_version import code_version
 from adapters.cron import Cron
+from adapters.endpoint_keys import endpoint_keys
 from adapters.event_feed import EventFeed
 from adapters.event_recorder import UNREACHABLE, UTF8
 from adapters.event_store import PostgresEventStore
 from adapters.exchange.export import Exporter
 from adapters.exchange.files import ImportFolder
 from adapters.kept_agents_yaml import KeptAgentsYaml
+from adapters.known_secrets import KnownSecrets
 from adapters.kv import KeyValues
 from adapters.live_text import LiveTextFeed
 from adapters.locked_values import Cache
@@ -209,6 +212,15 @@ def agents_format(settings: Settings) -> EditableAgentsYaml:
 def kept_format(settings: Settings, parsed: Cache) -> EditableAgentsYaml:
     """The same; what was parsed before is looked up."""
     return KeptAgentsYaml(*_allowed(settings), parsed)
+
+
+def known_secrets(settings: Settings) -> KnownSecrets:
+    """What nobody is to read in what this process logs and records: its own keys, and those that it sends to endpoints,
+    model servers and MCP servers, whose `env` and `headers` hold no other."""
+    secrets = [settings.model_key, settings.token, *endpoint_keys(os.environ, None).values()]
+    with suppress(OSError):  # whoever needs a key of that folder says so itself
+        secrets += endpoint_keys({}, settings.secrets_dir).values()
+    return KnownSecrets(filter(None, secrets))
 
 
 def _allowed(settings: Settings) -> tuple[ModelHosts, AllowedTools]:

@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -29,19 +30,26 @@ class LogArchive(Protocol):
         """Keeps a log that nobody writes to any more, and removes it."""
 
 
+Redact = Callable[[str], str]
 _TOKEN = re.compile(r"(crv_|[Bb]earer[ .])[A-Za-z0-9_.~+/=-]{8,}")
 _LIBRARIES = ("uvicorn", "uvicorn.error", "faststream", "nats", "alembic", "sqlalchemy.engine")
 
 
 def configure_logging(
-    level: str, process: str, sink: TextIO | Path | None = None, archive: LogArchive | None = None
+    level: str,
+    process: str,
+    sink: TextIO | Path | None = None,
+    archive: LogArchive | None = None,
+    hide: Redact = str,
 ) -> None:
     """Sends everything that this process logs, the libraries' words too, to `sink` (stderr) as JSON. Values of
-    variables, which may be secret, stay out of tracebacks. `archive` takes a file that has grown too large."""
+    variables, which may be secret, stay out of tracebacks, and those that `hide` knows out of every line. `archive`
+    takes a file that has grown too large."""
     kept: dict[str, Any] = {"rotation": archive.largest, "compression": _into(archive)} if archive else {}
     logger.remove()
     logger.configure(extra={"process": process}, patcher=_in_its_span)
-    logger.add(sink or sys.stderr, level=level, format=_line, colorize=False, backtrace=False, diagnose=False, **kept)
+    lines = partial(_line, hide=hide)
+    logger.add(sink or sys.stderr, level=level, format=lines, colorize=False, backtrace=False, diagnose=False, **kept)
     logging.basicConfig(handlers=[_ToLoguru()], level=max(logging.getLevelName(level), logging.INFO), force=True)
     for name in _LIBRARIES:
         library = logging.getLogger(name)
@@ -63,12 +71,12 @@ def _in_its_span(record: Record) -> None:
         record["extra"] |= {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
 
 
-def _line(record: Record) -> str:
-    record["extra"]["line"] = as_json(record)
+def _line(record: Record, hide: Redact) -> str:
+    record["extra"]["line"] = redacted(_as_json(record), hide)
     return "{extra[line]}\n"
 
 
-def as_json(record: Record) -> str:
+def _as_json(record: Record) -> str:
     """One line. What `logger.contextualize` and `logger.bind` said lies beside the message."""
     line = {
         "time": record["time"].astimezone().isoformat(timespec="milliseconds"),
@@ -79,12 +87,12 @@ def as_json(record: Record) -> str:
     }
     if error := record["exception"]:
         line["exception"] = "".join(traceback.format_exception(error.type, error.value, error.traceback))
-    return redacted(json.dumps(line, default=str))
+    return json.dumps(line, default=str)
 
 
-def redacted(text: str) -> str:
-    """The text with everything that looks like a token blotted out."""
-    return _TOKEN.sub(r"\1***", text)
+def redacted(text: str, hide: Redact = str) -> str:
+    """The text with everything blotted out that looks like a token, and what `hide` knows besides."""
+    return _TOKEN.sub(r"\1***", hide(text))
 
 
 class _ToLoguru(logging.Handler):

@@ -17,7 +17,7 @@ from commands.policies.serve_adapters import ServeAdapters
 from domain.catalogue import topics_of
 from domain.lora_adapter import LoraAdapter
 from domain.serving import Replica
-from gateway.bootstrap import Core
+from gateway.bootstrap import Core, known_secrets
 from gateway.running import together
 from gateway.settings import ReplicaSettings, Settings
 from projections.lookups import ServableAdapters
@@ -28,8 +28,8 @@ LOCK = 0x73657276  # "serv"
 async def serve_adapters(core: Core, stop: asyncio.Event) -> None:
     """Until `stop` is set."""
     settings = core.settings
-    keys = endpoint_keys(os.environ, settings.secrets_dir)
-    apis = [LoraApi(one.url, key_of(one, settings, keys)) for one in settings.served_by]
+    keys, hide = endpoint_keys(os.environ, settings.secrets_dir), known_secrets(settings).hide
+    apis = [LoraApi(one.url, key_of(one, settings, keys), hide=hide) for one in settings.served_by]
     replicas = [_replica(one, api, settings) for one, api in zip(settings.served_by, apis, strict=True)]
     registered = ServableAdapters(core.engine, core.store)
     serving = ServeAdapters(registered, replicas, core.standings.tell, lambda: datetime.now(UTC))

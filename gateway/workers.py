@@ -37,7 +37,7 @@ from domain.events import Actor, ActorKind, topic_of
 from domain.model_hosts import ModelHosts
 from domain.workflow import Workflow
 from gateway.answers import answers_of, open_answers
-from gateway.bootstrap import Core
+from gateway.bootstrap import Core, known_secrets
 from gateway.jobs import do_jobs
 from gateway.replicas import serve_adapters
 from gateway.running import Job, stopped_by_signals, together
@@ -52,8 +52,8 @@ async def work(core: Core) -> None:
     settings, store = core.settings, core.store
     presence, worker = Presence(core.engine), _own_name("worker")
     live = LiveText(str(settings.nats_url))
-    secrets = endpoint_keys(os.environ, settings.secrets_dir)
-    toolbox = Toolbox(read_servers(settings.mcp_servers), secrets, settings.logs, settings.tool_seconds)
+    secrets, hide = endpoint_keys(os.environ, settings.secrets_dir), known_secrets(settings).hide
+    toolbox = Toolbox(read_servers(settings.mcp_servers), secrets, settings.logs, settings.tool_seconds, hide)
     kept = open_answers(core)
     agents = CamelAgents(
         embedded_url=settings.embedded_model_url,
@@ -61,6 +61,7 @@ async def work(core: Core) -> None:
         tokenizer_file=_if_there(settings.base_model_dir / "tokenizer.json"),
         secrets=secrets,
         hosts=ModelHosts(settings.model_hosts),
+        hide=hide,
         live=live if settings.live_text else None,
         toolbox=toolbox,
         answers=answers_of(core, kept),

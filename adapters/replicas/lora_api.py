@@ -14,6 +14,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from adapters.endpoint_keys import fits_header
+from adapters.known_secrets import Hide
 from domain.serving import NotLoaded, ReplicaAway
 from domain.text import escape
 
@@ -40,10 +41,13 @@ class ModelList(BaseModel):
 
 
 class LoraApi:
-    """One server's, at `url`, which ends with /v1. `close` it when done."""
+    """One server's, at `url`, which ends with /v1; what it says is told as `hide` leaves it. `close` it when done."""
 
-    def __init__(self, url: str, key: str | None, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, key: str | None, transport: httpx.AsyncBaseTransport | None = None, hide: Hide = str
+    ) -> None:
         self.url = url.rstrip("/")
+        self._hide = hide
         self._unfit = bool(key and not fits_header(key))
         headers = {"Authorization": f"Bearer {key}"} if key and not self._unfit else {}
         self._http = httpx.AsyncClient(headers=headers, timeout=LOOK_SECONDS, trust_env=False, transport=transport)
@@ -54,7 +58,7 @@ class LoraApi:
         try:
             return ModelList.model_validate_json(response.raise_for_status().content).data
         except httpx.HTTPStatusError as error:
-            raise ReplicaAway(f"GET {self.url}/models: {response.status_code} {_said(response)}") from error
+            raise ReplicaAway(f"GET {self.url}/models: {response.status_code} {self._said(response)}") from error
         except ValidationError as error:
             raise ReplicaAway(f"{self.url}/models does not list models as OpenAI's API does") from error
 
@@ -67,7 +71,7 @@ class LoraApi:
     async def unload(self, name: str) -> None:
         """One that is not there is no error. Raises NotLoaded and ReplicaAway."""
         response = await self._request("POST", "/unload_lora_adapter", {"lora_name": name})
-        if not response.is_success and not _is_unknown(response, name):
+        if not response.is_success and not self._is_unknown(response, name):
             raise NotLoaded(self._refusal(response, name, "unload"))
 
     async def close(self) -> None:
@@ -91,25 +95,27 @@ class LoraApi:
         return response
 
     def _refusal(self, response: httpx.Response, name: str, verb: str) -> str:
-        said = _said(response)
+        said = self._said(response)
         if response.status_code == HTTPStatus.NOT_FOUND and said == HTTPStatus.NOT_FOUND.phrase:
             said = "it has no LoRA API: start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
         return f"{self.url} does not {verb} {name}: {said}"
 
+    def _is_unknown(self, response: httpx.Response, name: str) -> bool:
+        return response.status_code == HTTPStatus.NOT_FOUND and name in self._said(response)
 
-def _is_unknown(response: httpx.Response, name: str) -> bool:
-    return response.status_code == HTTPStatus.NOT_FOUND and name in _said(response)
+    def _said(self, response: httpx.Response) -> str:
+        return escape(self._hide(_words_in(response)))[:TEXT_SHOWN]
 
 
-def _said(response: httpx.Response) -> str:
+def _words_in(response: httpx.Response) -> str:
     """The server's own words, wherever it puts them: OpenAI's error object, vLLM's older flat one, or FastAPI's."""
     try:
         body = response.json()
     except ValueError:
-        return escape(response.text)[:TEXT_SHOWN]
+        return response.text
     if isinstance(body, dict):
         error = body.get("error")
         said = error.get("message") if isinstance(error, dict) else body.get("message") or body.get("detail")
         if isinstance(said, str):
-            return escape(said)[:TEXT_SHOWN]
-    return escape(response.text)[:TEXT_SHOWN]
+            return said
+    return response.text

@@ -26,6 +26,7 @@ from mcp.types import (
 )
 
 from adapters.embedded.tether import tethered
+from adapters.known_secrets import Hide
 from adapters.tools.servers_file import ServerEntry, with_keys
 from domain.ports.agents import ToolsUnavailable
 
@@ -42,11 +43,15 @@ class McpServer:
     """One server. A program that it is gets a minimal environment, without the worker's secrets, and ends with the
     worker, however that ends. It is to be used on one event loop."""
 
-    def __init__(self, source: str, entry: ServerEntry, secrets: Mapping[str, str], logs: Path) -> None:
-        """`source` is its name in agents.yaml; what it says on its standard error goes to a file of `logs`."""
+    def __init__(
+        self, source: str, entry: ServerEntry, secrets: Mapping[str, str], logs: Path, hide: Hide = str
+    ) -> None:
+        """`source` is its name in agents.yaml; what it says on its standard error goes to a file of `logs`, and why it
+        does not start is told as `hide` leaves it."""
         self._source = source
         self._entry = entry
         self._secrets = secrets
+        self._hide = hide
         self._log = logs / f"tools-{source.replace(':', '-')}.log"
         self._life: _Life | None = None
         self._starting = asyncio.Lock()
@@ -111,7 +116,7 @@ class McpServer:
             return str(error)
         if isinstance(error, TimeoutError):
             return f"it was not ready within {START_SECONDS:g} s"
-        return f"{type(error).__name__}: {error}" + (f"; see {self._log}" if self._entry.command else "")
+        return self._hide(f"{type(error).__name__}: {error}") + (f"; see {self._log}" if self._entry.command else "")
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[ClientSession]:

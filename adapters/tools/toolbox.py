@@ -13,6 +13,7 @@ from typing import Any
 
 from mcp.types import CallToolResult, TextContent, Tool
 
+from adapters.known_secrets import Hide
 from adapters.tools.allowed import MCP
 from adapters.tools.arguments import arguments_in, check
 from adapters.tools.mcp_server import McpServer, ToolFailed
@@ -29,13 +30,22 @@ Schema = dict[str, Any]
 
 class Toolbox:
     """What all tools come from. `servers` are those that the operator lists, `secrets` their keys by name; a use of a
-    tool may take `seconds`. Servers are shared by the agents of a worker, and start when they are needed."""
+    tool may take `seconds`, and what comes of it is as `hide` leaves it. Servers are shared by the agents of a worker,
+    and start when they are needed."""
 
     def __init__(
-        self, servers: Mapping[str, ServerEntry], secrets: Mapping[str, str], logs: Path, seconds: float = TOOL_SECONDS
+        self,
+        servers: Mapping[str, ServerEntry],
+        secrets: Mapping[str, str],
+        logs: Path,
+        seconds: float = TOOL_SECONDS,
+        hide: Hide = str,
     ) -> None:
-        self._servers = {source: McpServer(source, entry, secrets, logs) for source, entry in sources(servers).items()}
+        self._servers = {
+            source: McpServer(source, entry, secrets, logs, hide) for source, entry in sources(servers).items()
+        }
         self._seconds = seconds
+        self._hide = hide
 
     def tools(self, names: Sequence[str]) -> AgentTools:
         """Those of an agent, by their names in agents.yaml. Raises ToolsUnavailable for one that is allowed no more."""
@@ -45,7 +55,7 @@ class Toolbox:
             if source not in self._servers:
                 raise ToolsUnavailable(f"{source} is not among the servers of CARAVAN_MCP_SERVERS (any more)")
             wanted.append((source, self._servers[source], tool))
-        return AgentTools(wanted, self._seconds)
+        return AgentTools(wanted, self._seconds, self._hide)
 
     async def close(self) -> None:
         """Stops the servers."""
@@ -55,10 +65,11 @@ class Toolbox:
 class AgentTools:
     """The tools of one agent: no other can be used by it, whatever its model asks for."""
 
-    def __init__(self, wanted: Sequence[tuple[str, McpServer, str]], seconds: float) -> None:
+    def __init__(self, wanted: Sequence[tuple[str, McpServer, str]], seconds: float, hide: Hide = str) -> None:
         """`wanted`: sources with the tool of each; an empty one stands for all."""
         self._wanted = wanted
         self._seconds = seconds
+        self._hide = hide
         self._known: dict[str, tuple[McpServer, Tool]] = {}
 
     async def schemas(self) -> list[Schema]:
@@ -69,9 +80,9 @@ class AgentTools:
         """What came of it, bounded and fit to be recorded. Whatever goes wrong is its `error`."""
         began = time.monotonic()
         try:
-            done = replace(wanted, result=_bounded(await self._result(wanted)))
+            done = replace(wanted, result=_bounded(self._hide(await self._result(wanted))))
         except (ToolFailed, ToolsUnavailable) as failure:
-            done = replace(wanted, error=excerpt(str(failure)))
+            done = replace(wanted, error=excerpt(self._hide(str(failure))))
         return UsedTool(done, time.monotonic() - began)
 
     async def _result(self, wanted: ToolCall) -> str:

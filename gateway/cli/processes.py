@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from functools import partial
 from uuid import uuid4
 
 import typer
@@ -19,9 +20,9 @@ from commands.roster import ReviseRoster
 from domain.events import Actor, ActorKind, Envelope
 from domain.roster import ROSTER_ID
 from domain.text import from_utf8
-from gateway.bootstrap import Core, open_core
+from gateway.bootstrap import Core, known_secrets, open_core
 from gateway.cli.output import REFUSED, plain_errors
-from gateway.logging import configure_logging, redacted
+from gateway.logging import Redact, configure_logging, redacted
 from gateway.running import collect_rarely
 from gateway.settings import Settings
 from gateway.stack import keyed, located
@@ -127,11 +128,12 @@ def _lockers(settings: Settings) -> Iterator[Lockers | None]:
 def _process(name: str, completed: Callable[[Settings], Settings] = located) -> Iterator[Settings]:
     with plain_errors():
         settings = completed(Settings())
-        configure_logging(settings.log_level, name)
+        hide = known_secrets(settings).hide
+        configure_logging(settings.log_level, name, hide=hide)
         collect_rarely()
         logger.info("{} starts", name)
         try:
-            with _reported(name, settings), _traced(name, settings):
+            with _reported(name, settings, hide), _traced(name, settings):
                 yield settings
         except Exception as error:
             logger.exception("{} cannot go on", name)
@@ -148,12 +150,12 @@ def _traced(name: str, settings: Settings) -> AbstractContextManager[None]:
     return exported(name, endpoint)
 
 
-def _reported(name: str, settings: Settings) -> AbstractContextManager[None]:
+def _reported(name: str, settings: Settings, hide: Redact) -> AbstractContextManager[None]:
     if not settings.sentry_dsn:
         return nullcontext()
     from adapters.telemetry.sentry import reported
 
-    return reported(settings.sentry_dsn, name, settings.profile, redacted)
+    return reported(settings.sentry_dsn, name, settings.profile, partial(redacted, hide=hide))
 
 
 def _keep_first_roster(core: Core) -> None:

@@ -20,8 +20,8 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 @dataclass
 class ScriptedEndpoint:
-    """Answers the first requests with `failures` times 503, later ones with `says` and what is `beside` it, or
-    a redirect.
+    """Answers the first requests with `failures` times the `failure`, a status and what it says of it, later ones with
+    `says` and what is `beside` it, or a redirect.
     `requests` are all bodies, `keys` what was sent with them as authorization.
 
     Asked to stream it does what `streaming` says: `yes`, word by word, each once `words` lets it; `uncounted`, without
@@ -32,6 +32,7 @@ class ScriptedEndpoint:
 
     says: str
     failures: int = 0
+    failure: tuple[int, str] = (503, "restarting")
     refuses_schemas: bool = False
     streaming: str = "yes"
     broken: int = 0
@@ -46,7 +47,8 @@ class ScriptedEndpoint:
     def reply(self, body: dict[str, Any]) -> Response:
         self.requests.append(body)
         if len(self.requests) <= self.failures:
-            return _json({"error": {"message": "restarting"}}, 503)
+            status, said = self.failure
+            return _json({"error": {"message": said}}, status)
         if self.refuses_schemas and "response_format" in body:
             return _json({"error": {"message": "response_format is not supported"}}, 400)
         if self.redirects_to:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgent, CamelAgents
 from adapters.endpoint_patience import FIRST_DELAY
 from adapters.event_json import PlainJsonMapper
+from adapters.known_secrets import KnownSecrets
 from adapters.kv import KeyValues
 from adapters.locked_values import Cache
 from adapters.model_server.server import build
@@ -289,6 +291,27 @@ async def test_what_is_no_completion_is_a_refusal(elsewhere: AgentOn) -> None:
     agent, _ = elsewhere("", beside={"choices": [{"message": None}]})
     with pytest.raises(ModelUnavailable, match="no chat completion"):
         await agent.answer("Why?")
+
+
+async def test_a_key_that_an_endpoint_repeats_comes_neither_into_the_log_nor_into_a_memory() -> None:
+    key = "internal-Zx81-0042"
+    tool = {"id": "id-0", "type": "function", "function": {"name": "send", "arguments": json.dumps({"key": key})}}
+    echo = {"role": "assistant", "content": f"It is {key}.", "tool_calls": [tool]}
+    answers = {"choices": [{"index": 0, "message": echo, "finish_reason": key}], "system_fingerprint": key}
+    refusal = (401, f"Invalid token: {key}. " + "x" * 450 + key)
+    with ScriptedEndpoint("", failures=1, failure=refusal, beside=answers).up() as endpoint:
+        model = ModelSpec("openai-compatible-model", "m", endpoint.url, "SOME_API_KEY")
+        hide = KnownSecrets([key]).hide
+        agents = CamelAgents("http://x/v1", "key", None, secrets={"SOME_API_KEY": key}, hide=hide)
+        agent = agents.create(replace(SPEC, model=model, ballot="verdict"), None, None)
+        with pytest.raises(ModelUnavailable) as refused:
+            await agent.answer("Why?")
+        call = await agent.answer("Which key?")
+        later = await agent.answer("And?")
+    assert "Invalid token: ***." in str(refused.value)
+    assert (call.output, call.tool_calls[0].arguments) == ("It is ***.", '{"key": "***"}')
+    assert endpoint.keys == [f"Bearer {key}"] * 3
+    assert not [text for text in (str(refused.value), str(call), str(later)) if "internal" in text]
 
 
 async def test_an_empty_answer_is_an_answer_and_roles_still_alternate(elsewhere: AgentOn) -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from adapters.known_secrets import KnownSecrets
 from adapters.tools import mcp_server
 from adapters.tools.allowed import TOOLKITS
 from adapters.tools.servers_file import ServerEntry
@@ -143,6 +144,15 @@ async def test_a_server_is_given_its_key_and_nothing_else_that_the_worker_has(
     assert "TOKEN" in given
     assert "CARAVAN" not in given
     assert "API_KEY" not in given
+
+
+async def test_a_key_that_a_tool_repeats_is_not_recorded(tmp_path: Path, uses: Path) -> None:
+    key = "internal-Zx81-0042"
+    box = Toolbox({"t": entry(uses)}, {}, tmp_path, seconds=5, hide=KnownSecrets([key]).hide)
+    tools = box.tools(["mcp:t"])
+    assert (await use(tools, "t__echo", {"text": f"key {key}"})).result == "key ***"
+    assert (await use(tools, f"t__{key}")).error.startswith("there is no tool 't__***'")
+    await box.close()
 
 
 async def test_a_tool_that_hangs_is_given_up_and_its_server_started_anew(tmp_path: Path, uses: Path) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from adapters import endpoint_patience
-from adapters.endpoint_patience import persistently
+from adapters.endpoint_patience import Endpoint, persistently
 from domain.ports.agents import InputRefused, ModelRefused
 
 
@@ -40,7 +40,7 @@ async def test_a_refusal_says_whether_another_input_would_be_served(refusal: Ref
         raise refusal
 
     with pytest.raises(ModelRefused) as refused:
-        await persistently(call, "the model")
+        await persistently(call, Endpoint("the model"))
     assert isinstance(refused.value, InputRefused) is about_the_input
 
 
@@ -61,4 +61,4 @@ async def test_an_adapter_that_is_missing_takes_nothing_from_the_patience_with_a
             raise ConnectionError("the server restarts")
         return "an answer"
 
-    assert await persistently(call, "the model", adapter="team@1") == "an answer"
+    assert await persistently(call, Endpoint("the model"), adapter="team@1") == "an answer"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from adapters.known_secrets import KnownSecrets
 from adapters.replicas.lora_api import LoraApi
 from domain.serving import NotLoaded, ReplicaAway
 from domain.text import is_storable
@@ -16,6 +17,14 @@ async def test_a_key_that_no_header_takes_is_never_shown(key: str) -> None:
     with pytest.raises(ReplicaAway, match="mend what `key_env` names") as away:
         await api.models()
     assert key.strip() not in str(away.value)
+    await api.close()
+
+
+async def test_a_key_that_a_server_repeats_is_not_told() -> None:
+    says = httpx.MockTransport(lambda asked: httpx.Response(500, text=f"no: {asked.headers['authorization']}"))
+    api = LoraApi("http://gpu1/v1", "internal-Zx81", says, KnownSecrets(["internal-Zx81"]).hide)
+    with pytest.raises(ReplicaAway, match=r"500 no: Bearer \*\*\*$"):
+        await api.models()
     await api.close()
 
 

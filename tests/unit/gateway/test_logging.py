@@ -14,6 +14,7 @@ from loguru import logger
 from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from adapters.embedded.log_archive import LogArchive
+from adapters.known_secrets import KnownSecrets
 from gateway.logging import configure_logging, redacted
 
 TOKEN = "crv_" + "A9-_" * 10
@@ -97,6 +98,18 @@ def test_libraries_log_through_the_same_door(log: StringIO) -> None:
 def test_a_token_is_blotted_out(text: str) -> None:
     assert TOKEN not in redacted(text)
     assert "***" in redacted(text)
+
+
+def test_a_secret_that_is_known_is_in_no_line_and_in_no_traceback(log: StringIO) -> None:
+    configure_logging("INFO", "worker", log, hide=KnownSecrets(['a "secret" key']).hide)
+    try:
+        raise ValueError('the endpoint says: a "secret" key')
+    except ValueError:
+        logger.exception('it knows a "secret" key, {}', "too")
+    (line,) = lines(log)
+    assert line["message"] == "it knows ***, too"
+    assert "the endpoint says: ***" in str(line["exception"])
+    assert "secret" not in str(line["exception"]).rpartition("ValueError")[2]
 
 
 def test_ordinary_words_stay() -> None:
