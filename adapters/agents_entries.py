@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,18 +17,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from adapters.camel_platforms import EMBEDDED, OPENAI_COMPATIBLE, SERVES_ADAPTERS, advice_on
 from adapters.tools.allowed import AllowedTools
 from adapters.written_keys import may_hold_key
 from domain.model_hosts import ModelHosts
 from domain.roster import AgentSpec, ModelSpec, Sampling, seconds_in
 from domain.text import is_storable
-
-EMBEDDED = "embedded"
-"""The platform that stands for this Caravan's own model server; its URL and key come from the process's settings."""
-OPENAI_COMPATIBLE = "openai-compatible-model"
-"""CAMEL's name for any endpoint that speaks OpenAI's protocol."""
-SERVES_ADAPTERS = (EMBEDDED, OPENAI_COMPATIBLE)
-"""Where an adapter can be asked for under its own name, and a given answer be scored."""
 
 LONGEST_CACHE_SECONDS = 30 * 86400
 
@@ -41,15 +35,9 @@ class Allowed:
     tools: AllowedTools
 
 
-def _known_platform(platform: str) -> str:
-    # Imported late: CAMEL takes a second to import, and whoever only reads the roster of others does not need it.
-    from camel.types import ModelPlatformType
-
-    known = {EMBEDDED, *(member.value for member in ModelPlatformType)}
-    if platform not in known:
-        raise PydanticCustomError(
-            "platform", "there is no platform {given}; write one of {known}", _named(given=platform, known=known)
-        )
+def _allowed_platform(platform: str) -> str:
+    if advice := advice_on(platform):
+        raise PydanticCustomError("platform", "{advice}", {"advice": advice})
     return platform
 
 
@@ -84,8 +72,12 @@ def _says_something(text: str) -> str:
     return text
 
 
-def _named(given: str, known: str | set[str]) -> dict[str, Any]:
-    return {"given": repr(given), "known": known if isinstance(known, str) else ", ".join(sorted(known))}
+def _in_one_word(name: str) -> str:
+    if " " in name or not name.isprintable():
+        raise PydanticCustomError(
+            "name", "no model's name has blanks or control characters in it; write it as its endpoint lists it"
+        )
+    return name
 
 
 def _a_while(duration: object) -> object:
@@ -141,8 +133,8 @@ class _Entry(BaseModel):
 
 
 class ModelEntry(_Entry):
-    platform: Annotated[str, AfterValidator(_known_platform)]
-    name: Line
+    platform: Annotated[str, AfterValidator(_allowed_platform)]
+    name: Annotated[Line, AfterValidator(_in_one_word)]
     url: Url | None = None
     key_env: Annotated[str, AfterValidator(_holds_a_key)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0

@@ -14,10 +14,10 @@ from camel.types import OpenAIBackendRole
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
 from adapters import camel_memory as memory
-from adapters.agents_entries import EMBEDDED, SERVES_ADAPTERS
 from adapters.aloud import Aloud
 from adapters.answer_cache import AnswerCache, KeptAnswers
 from adapters.camel_model import RecordingModel, recording
+from adapters.camel_platforms import EMBEDDED, SERVES_ADAPTERS, advice_on
 from adapters.endpoint_patience import PATIENCE_SECONDS, Endpoint
 from adapters.known_secrets import Hide
 from adapters.live_text import LiveText
@@ -179,8 +179,10 @@ class CamelAgents:
         self._models: dict[_Asked, RecordingModel] = {}
 
     def create(self, spec: AgentSpec, adapter: str | None, max_tokens: int | None) -> CamelAgent:
-        """Raises ModelUnavailable when its key is not set, its host is not listed (any more), or its platform refuses
-        the configuration, and ToolsUnavailable when a tool is not allowed (any more)."""
+        """Raises ModelUnavailable when its key is not set, its platform or host is not allowed (any more), or the
+        platform refuses the configuration, and ToolsUnavailable when a tool is not allowed (any more)."""
+        if advice := advice_on(spec.model.platform):
+            raise ModelUnavailable(f"{_name(spec.model)} cannot be used: {advice}")
         if spec.model.url and not self._hosts.allow(spec.model.url):
             raise ModelUnavailable(f"{_name(spec.model)} is at no host that CARAVAN_MODEL_HOSTS lists: add it there")
         sampling = spec.model.sampling

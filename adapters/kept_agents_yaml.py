@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from adapters import agents_entries, agents_yaml, plain_yaml, written_keys
+from adapters import agents_entries, agents_yaml, camel_platforms, plain_yaml, written_keys
 from adapters.agents_edits import EditableAgentsYaml
 from adapters.kv import Bucket
 from adapters.locked_values import Cache
@@ -23,7 +23,7 @@ from domain.model_hosts import ModelHosts
 from domain.roster import AgentSpec
 
 BUCKET = Bucket("parsed", seconds=7 * 86400, most_bytes=16 * 2**20)
-READERS = (agents_yaml, agents_entries, written_keys, plain_yaml, allowed, model_hosts, roster)
+READERS = (agents_yaml, agents_entries, camel_platforms, written_keys, plain_yaml, allowed, model_hosts, roster)
 
 
 class KeptAgentsYaml(EditableAgentsYaml):

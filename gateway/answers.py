@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import cache
 
 from adapters import answer_cache
-from adapters.agents_entries import EMBEDDED
 from adapters.answer_cache import AnswerCache
 from adapters.artifacts import sha256_of
+from adapters.camel_platforms import EMBEDDED
 from adapters.kv import KeyValues
 from adapters.locked_values import Cache
 from gateway.bootstrap import Core

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from adapters.adapter_files import AdapterFiles
-from adapters.agents_entries import EMBEDDED
+from adapters.camel_platforms import EMBEDDED
 from adapters.dataset_pairs import FilesOfPairs
 from adapters.leftovers import DeadWorkers, HalfDatasets, HalfImports, TrainingFolders, TrainingLogs
 from adapters.presence import Presence

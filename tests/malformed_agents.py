@@ -133,6 +133,26 @@ MALFORMED: dict[str, tuple[str | bytes, str, str]] = {
     "below zero": (model("platform: embedded, name: m, seed: -1"), "line 5, column 48", "greater than or equal to 0"),
     # models and their hosts
     "no such platform": (model("platform: embeded, name: m"), "line 5, column 23", "write one of"),
+    "a platform that starts a server": (
+        model("platform: ollama, name: m"),
+        "line 5, column 23",
+        "url: http://127.0.0.1:11",
+    ),
+    "a platform of this machine": (
+        model("platform: lmstudio, name: m"),
+        "line 5, column 23",
+        "openai-compatible-model",
+    ),
+    "a model's name with a blank": (
+        model("platform: openai, name: 'm --trust-remote-code'"),
+        "line 5, column 37",
+        "write it as its endpoint lists it",
+    ),
+    "a model's name in two lines": (
+        model(r'platform: openai, name: "m\nn"'),
+        "line 5, column 37",
+        "control characters",
+    ),
     "no model": (HEAD, "line 2, column 5", "Field required; add it"),
     "a model by name alone": (HEAD + "    model: tiny\n", "line 5, column 12", "write `name: value` lines"),
     "no address": (model("platform: openai-compatible-model, name: m"), "line 5, column 12", "url: http://127.0.0.1"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
+import re
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -13,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from camel.models import ModelFactory
 
 from adapters import kv
 from adapters.answer_cache import BUCKET, AnswerCache
 from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgent, CamelAgents
+from adapters.camel_platforms import OF_THIS_MACHINE
 from adapters.endpoint_patience import FIRST_DELAY
 from adapters.event_json import PlainJsonMapper
 from adapters.known_secrets import KnownSecrets
@@ -207,6 +212,26 @@ async def test_an_old_revision_does_not_reach_a_host_that_is_not_listed_any_more
     factory = CamelAgents("http://x/v1", "key", None, secrets={}, hosts=ModelHosts("models.example"))
     with pytest.raises(ModelUnavailable, match="at no host that CARAVAN_MODEL_HOSTS lists"):
         factory.create(replace(SPEC, model=elsewhere), None, None)
+
+
+@pytest.mark.parametrize("platform", OF_THIS_MACHINE)
+async def test_an_old_revision_starts_no_server_and_asks_no_port_that_nobody_listed(
+    platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
+    factory = CamelAgents("http://x/v1", "key", None, secrets={}, hosts=ModelHosts("models.example"))
+    with pytest.raises(ModelUnavailable, match=f"write platform: openai-compatible-model, and where {platform} serves"):
+        factory.create(replace(SPEC, model=ModelSpec(platform, "org/m --trust-remote-code")), None, None)
+    assert started == []
+
+
+def test_every_platform_of_camel_that_knows_this_machine_is_known() -> None:
+    this_machine = re.compile(r"\bsubprocess\b|\bPopen\b|localhost|127\.0\.0\.1|0\.0\.0\.0")
+    backends = ModelFactory._MODEL_PLATFORM_TO_CLASS_MAP
+    sources = {platform.value: inspect.getsource(inspect.getmodule(kind)) for platform, kind in backends.items()}
+    found = {platform for platform, source in sources.items() if this_machine.search(source)}
+    assert found | {"litellm"} == OF_THIS_MACHINE.keys()  # LiteLLM is a library of its own
 
 
 @pytest.mark.parametrize("platform", ["openai", "openai-compatible-model"])

@@ -68,7 +68,7 @@ def patched(text: str, name: str, /, **changes: object) -> str:
         ("poet", {"role": "it's rhymes"}, "'rhymes'    # a role", "'it''s rhymes'    # a role"),
         ("poet", {"system_message": "Two\nlines.\n"}, '"You: rhyme"', "|\n    Two\n    lines."),
         ("poet", {"model": {"seed": 3}}, "name: tiny}  # flow", "name: tiny, seed: 3}  # flow"),
-        ("poet", {"model": {"name": "a, b"}}, "name: tiny}  # flow", 'name: "a, b"}  # flow'),
+        ("poet", {"model": {"name": "a,b"}}, "name: tiny}  # flow", 'name: "a,b"}  # flow'),
         ("poet", {"adapter": "team"}, "  tools: []\n", "  tools: []\n  adapter: team\n"),
         ("critic", {"adapter": None}, "  adapter: team\n", ""),
         ("critic", {"system_message": "You criticise\nnobody."}, ">-  # folded\n    You criticise\n    everything.",
@@ -171,6 +171,7 @@ TEXTS = st.one_of(
     st.sampled_from(["a: b", "x # y", "- x", "yes", "null", "12", "0x1f", "'", '"']),
     st.sampled_from(["a\n\n b\n", "x\n\n", "# no", "a\\", "é\u0085b", "one two\nthree"]),
 )
+NAMES = st.sampled_from(["org/m:8b", "a,b", "#m", "yes", "null", "12", "0x1f", "'", '"', "a\\"])
 COMMENTS = st.sampled_from(["", "  # c", "  # 'odd\" [{"])
 BETWEEN = st.sampled_from(["", "\n", "# of the next\n", "\n# alone\n\n", "      # deep\n", "\n\n"])
 
@@ -255,7 +256,7 @@ FIELDS = st.fixed_dictionaries(
         "model": st.fixed_dictionaries(
             {},
             optional={
-                "name": TEXTS,
+                "name": NAMES,
                 "temperature": st.sampled_from([None, 0, 0.25, 1e-05]),
                 "seed": st.integers(0, 9),
                 "max_tokens": st.just(7),
@@ -337,5 +338,5 @@ def assert_spliced(shorter: str, longer: str) -> None:
 @given(message=st.text(PRINTABLE, min_size=1, max_size=60).filter(str.strip))
 @settings(max_examples=40, deadline=None)
 def test_any_text_that_is_set_reads_back_as_it_was_written(message: str) -> None:
-    edited = patched(TEAM, "critic", system_message=message, model={"name": message})
-    assert (YAML.parse(edited)[1].system_message, YAML.parse(edited)[1].model.name) == (message, message)
+    edited = patched(TEAM, "critic", system_message=message, role=message)
+    assert (YAML.parse(edited)[1].system_message, YAML.parse(edited)[1].role) == (message, message)
