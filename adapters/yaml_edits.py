@@ -5,6 +5,7 @@ Every edit is read back before it is returned: the file must then say what was m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
@@ -28,6 +29,8 @@ from adapters.yaml_places import (
 )
 from adapters.yaml_text import INDENT, in_styles, on_lines, on_one_line
 from domain.errors import Invalid
+
+_BLOCK_HEADER = re.compile(r"(?P<sign>[|>])[-+]?(?P<indent>\d?)[-+]?")
 
 
 def set_value(text: str, path: Path, value: object) -> str:
@@ -113,9 +116,19 @@ def _with_item(document: PlainYaml, path: Path, value: Mapping[str, Any]) -> Ite
     offset = INDENT if is_flow(last) else max(INDENT, last.start_mark.column - column)
     first, end = item_lines(text, items, last)
     written = f"{newline}{' ' * column}-{' ' * (offset - 1)}{on_lines(value, column + offset, newline)}"
-    if is_blank_above(text, first):
-        yield _spliced(text, end, end, newline + written)
-    yield _spliced(text, end, end, written)
+    gaps = (newline, "") if is_blank_above(text, first) else ("",)
+    longer = [_spliced(text, end, end, gap + written) for gap in gaps]
+    yield from longer
+    yield from (_without_final_break(one, last) for one in longer)
+
+
+def _without_final_break(text: str, node: Node) -> str:
+    """The text in which a block at the end of that node has no break there: where the file ended with it, it had none,
+    whatever its header says."""
+    while isinstance(node, CollectionNode) and node.value:
+        node = _last(node.value[-1])
+    header = _BLOCK_HEADER.match(text, start_of(node))
+    return _spliced(text, *header.span(), f"{header['sign']}{header['indent']}-") if header else text
 
 
 def _with_flow_entry(text: str, collection: CollectionNode, written: str) -> str:
@@ -136,15 +149,15 @@ def _without(document: PlainYaml, path: Path) -> Iterator[str]:
         yield _without_flow_entry(text, parent, key or old, old)
     elif isinstance(parent, SequenceNode):
         first, end = item_lines(text, parent, old)
-        yield _without_lines(text, first, blank_lines_end(text, end))
-        yield _without_lines(text, first, end)
+        yield from _without_lines(text, first, blank_lines_end(text, end))
+        yield from _without_lines(text, first, end)
     elif key is not None:
         start = start_of(key)
         if text[line_start(text, start) : start].strip(" ") and len(parent.value) > 1:  # a dash is in its line
             yield _spliced(text, start, start_of(parent.value[1][0]), "")
         else:
             end = after_colon(text, key) if is_empty(old) else end_of(text, old)
-            yield _without_lines(text, line_start(text, start), line_end(text, end))
+            yield from _without_lines(text, line_start(text, start), line_end(text, end))
 
 
 def _without_flow_entry(text: str, collection: CollectionNode, first: Node, last: Node) -> str:
@@ -156,11 +169,13 @@ def _without_flow_entry(text: str, collection: CollectionNode, first: Node, last
     return _spliced(text, begin, end_of(text, last), "")
 
 
-def _without_lines(text: str, start: int, end: int) -> str:
-    """With the break that ends them, or at the end of the file the one before them."""
+def _without_lines(text: str, start: int, end: int) -> Iterator[str]:
+    """With the break that ends them, or at the end of the file the one before them, unless a text needs that."""
     if found := BREAK.match(text, end):
-        return _spliced(text, start, found.end(), "")
-    return _spliced(text, line_end(text, line_start(text, start - 1)) if start else 0, end, "")
+        yield _spliced(text, start, found.end(), "")
+        return
+    yield _spliced(text, line_end(text, line_start(text, start - 1)) if start else 0, end, "")
+    yield _spliced(text, start, end, "")
 
 
 def _walk(document: PlainYaml, path: Path) -> tuple[CollectionNode, bool]:

@@ -120,6 +120,41 @@ def test_a_new_agent_stands_last_and_is_written_as_the_others_are() -> None:
     )
 
 
+@pytest.mark.parametrize("form", [str, as_crlf])
+@pytest.mark.parametrize(
+    ("header", "once_it_is_followed"),
+    [
+        ("|", "|-"),
+        ("|-", "|-"),
+        ("|+", "|-"),
+        ("|4", "|4-"),
+        ("|+4", "|4-"),
+        ("| # a remark", "|- # a remark"),
+        (">", ">-"),
+        (">+", ">-"),
+        ("", ""),
+    ],
+)
+def test_an_agent_comes_and_goes_at_the_end_of_a_file_without_a_final_break(
+    form: Any, header: str, once_it_is_followed: str
+) -> None:
+    """Else a prompt in lines, which ends where the file does, would get a break that it did not have, or lose one."""
+
+    def item(name: str, header: str) -> str:
+        model = "{platform: embedded, name: t}"
+        return f"- name: {name}\n  role: r\n  model: {model}\n  system_message: {header}\n      # You\n\n      are."
+
+    text = form(f"agents:\n{item('anna', header)}\n{item('bert', header)}")
+    anna, bert = YAML.parse(text)
+    shorter = YAML.remove_agent(text, "bert")
+    assert YAML.parse(shorter) == (anna,)
+    assert text.startswith(shorter)
+    dora = {"role": "r", "system_message": "Hi", "model": {"platform": "embedded", "name": "t"}}
+    longer = YAML.put_agent(text, "dora", dora)
+    assert YAML.parse(longer)[:2] == (anna, bert)
+    assert longer.startswith(form(f"agents:\n{item('anna', header)}\n{item('bert', once_it_is_followed)}\n"))
+
+
 def test_with_an_agent_go_the_comments_that_are_its_own_and_no_other() -> None:
     def without(name: str) -> str:
         return YAML.remove_agent(TEAM, name)
@@ -303,20 +338,20 @@ def test_any_change_of_an_agent_of_any_file_is_as_meant_and_within_its_lines(
 @settings(max_examples=40, deadline=None)
 @given(file=files(), message=TEXTS)
 def test_a_new_agent_is_added_in_one_place_of_any_file(file: File, message: str) -> None:
-    text = file.text()
     fields = {"role": "r", "system_message": message, "model": {"platform": "embedded", "name": "t"}}
-    edited = YAML.put_agent(text, "new", fields)
-    *others, new = YAML.parse(edited)
-    assert tuple(others) == YAML.parse(text)
-    assert (new.name, new.system_message) == ("new", message)
-    assert_spliced(text, edited)
+    for text in (file.text(), file.text().rstrip()):
+        edited = YAML.put_agent(text, "new", fields)
+        *others, new = YAML.parse(edited)
+        assert tuple(others) == YAML.parse(text)
+        assert (new.name, new.system_message) == ("new", message)
+    assert_spliced(file.text(), YAML.put_agent(file.text(), "new", fields))
 
 
 @settings(max_examples=40, deadline=None)
 @given(file=files(), data=st.data())
 def test_an_agent_is_taken_out_of_one_place_of_any_file(file: File, data: st.DataObject) -> None:
     assume(len(file.agents) > 1)
-    text = file.text()
+    text = file.text() if data.draw(st.booleans()) else file.text().rstrip()
     index = data.draw(st.integers(0, len(file.agents) - 1))
     edited = YAML.remove_agent(text, f"agent-{index}")
     before = YAML.parse(text)
