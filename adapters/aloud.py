@@ -48,7 +48,8 @@ class Aloud:
             answer = await assembled(await self._streaming.arun(*question), said.add)
         except REFUSALS as refusal:
             answer = await self._whole.arun(*question)  # raises where it was not the streaming that was refused
-            self._no_more(f"it does not stream: {refusal!r}")
+            if not isinstance(refusal, openai.NotFoundError):  # else what was missing, e.g. an adapter, is there now
+                self._no_more(f"it does not stream: {refusal!r}")
             return answer
         except Exception:
             said.begin()

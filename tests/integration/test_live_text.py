@@ -175,6 +175,16 @@ async def test_an_endpoint_that_cannot_stream_is_found_out_once(nats: EmbeddedNa
     assert [request.get("stream") for request in endpoint.requests] == asked_for[streaming]
 
 
+async def test_a_model_that_was_missing_for_a_moment_is_no_reason_not_to_stream(nats: EmbeddedNats) -> None:
+    with ScriptedEndpoint("Because.", failures=1, failure=(404, "no such model")).up() as endpoint:
+        async with listening(nats) as (live, _):
+            agents, spec = agents_on(endpoint, live)
+            with asking_for(STEP):
+                calls = [await agents.create(spec, None, None).answer("Why?") for _ in range(2)]
+    assert [call.output for call in calls] == ["Because."] * 2
+    assert [request.get("stream") for request in endpoint.requests] == [True, None, True]
+
+
 async def test_what_is_refused_for_another_reason_is_no_reason_not_to_stream(nats: EmbeddedNats) -> None:
     with ScriptedEndpoint("", beside={"choices": [{"message": None}]}, streaming="refused").up() as endpoint:
         async with listening(nats) as (live, _):
