@@ -89,7 +89,8 @@ class LoraApi:
                 method, f"{self.url}{path}", json=body, timeout=LOAD_SECONDS if body else LOOK_SECONDS
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ReplicaAway(f"{self.url} does not answer: {type(error).__name__} {error}; is it up?") from error
+            said = self._hide(f"{type(error).__name__} {error}")
+            raise ReplicaAway(f"{self.url} does not answer: {said}; is it up?") from error
         if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise ReplicaAway(f"{self.url} refuses our key; mend `key_env` of this replica, or what it names")
         return response

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx
 import pytest
 
@@ -20,10 +22,19 @@ async def test_a_key_that_no_header_takes_is_never_shown(key: str) -> None:
     await api.close()
 
 
-async def test_a_key_that_a_server_repeats_is_not_told() -> None:
-    says = httpx.MockTransport(lambda asked: httpx.Response(500, text=f"no: {asked.headers['authorization']}"))
-    api = LoraApi("http://gpu1/v1", "internal-Zx81", says, KnownSecrets(["internal-Zx81"]).hide)
-    with pytest.raises(ReplicaAway, match=r"500 no: Bearer \*\*\*$"):
+def as_an_answer(asked: httpx.Request) -> httpx.Response:
+    return httpx.Response(500, text=f"no: {asked.headers['authorization']}")
+
+
+def as_no_http_at_all(asked: httpx.Request) -> httpx.Response:
+    raise httpx.RemoteProtocolError(f"illegal status line: {asked.headers['authorization']}")
+
+
+@pytest.mark.parametrize("repeated", [as_an_answer, as_no_http_at_all])
+async def test_a_key_that_a_server_repeats_is_not_told(repeated: Callable[[httpx.Request], httpx.Response]) -> None:
+    key = "internal-Zx81"
+    api = LoraApi("http://gpu1/v1", key, httpx.MockTransport(repeated), KnownSecrets([key]).hide)
+    with pytest.raises(ReplicaAway, match=r"Bearer \*\*\*"):
         await api.models()
     await api.close()
 
