@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
-import re
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -16,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from camel.models import ModelFactory
 
 from adapters import kv
 from adapters.answer_cache import BUCKET, AnswerCache
 from adapters.bradley_terry import BradleyTerry
 from adapters.camel_agents import CamelAgent, CamelAgents
-from adapters.camel_platforms import OF_THIS_MACHINE
 from adapters.endpoint_patience import FIRST_DELAY
 from adapters.event_json import PlainJsonMapper
 from adapters.known_secrets import KnownSecrets
@@ -32,7 +27,6 @@ from adapters.model_server.server import build
 from adapters.token_counter import ApproximateTokenCounter, ExactTokenCounter, token_counter
 from commands.policies.propose_pairs import ProposePairs
 from domain.model_call import Message, Usage
-from domain.model_hosts import ModelHosts
 from domain.ports.agents import ModelUnavailable
 from domain.preference import Preference
 from domain.ranking import Outcome
@@ -199,51 +193,6 @@ async def test_an_endpoint_that_stays_away_is_given_up() -> None:
     factory = CamelAgents(f"http://127.0.0.1:{port}/v1", "key", None, secrets={}, patience=1)
     with pytest.raises(ModelUnavailable, match=r"did not answer for 1 s.*is it up\?"):
         await factory.create(SPEC, None, None).answer("Why?")
-
-
-async def test_a_key_that_is_not_set_is_named() -> None:
-    elsewhere = ModelSpec("openai-compatible-model", "m", "http://127.0.0.1:9/v1", "NO_SUCH_KEY")
-    with pytest.raises(ModelUnavailable, match="export NO_SUCH_KEY"):
-        CamelAgents("http://x/v1", "key", None, secrets={}).create(replace(SPEC, model=elsewhere), None, None)
-
-
-async def test_an_old_revision_does_not_reach_a_host_that_is_not_listed_any_more() -> None:
-    elsewhere = ModelSpec("openai-compatible-model", "m", "http://127.0.0.1:9/v1")
-    factory = CamelAgents("http://x/v1", "key", None, secrets={}, hosts=ModelHosts("models.example"))
-    with pytest.raises(ModelUnavailable, match="at no host that CARAVAN_MODEL_HOSTS lists"):
-        factory.create(replace(SPEC, model=elsewhere), None, None)
-
-
-@pytest.mark.parametrize("platform", OF_THIS_MACHINE)
-async def test_an_old_revision_starts_no_server_and_asks_no_port_that_nobody_listed(
-    platform: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[object] = []
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
-    factory = CamelAgents("http://x/v1", "key", None, secrets={}, hosts=ModelHosts("models.example"))
-    with pytest.raises(ModelUnavailable, match=f"write platform: openai-compatible-model, and where {platform} serves"):
-        factory.create(replace(SPEC, model=ModelSpec(platform, "org/m --trust-remote-code")), None, None)
-    assert started == []
-
-
-def test_every_platform_of_camel_that_knows_this_machine_is_known() -> None:
-    this_machine = re.compile(r"\bsubprocess\b|\bPopen\b|localhost|127\.0\.0\.1|0\.0\.0\.0")
-    backends = ModelFactory._MODEL_PLATFORM_TO_CLASS_MAP
-    sources = {platform.value: inspect.getsource(inspect.getmodule(kind)) for platform, kind in backends.items()}
-    found = {platform for platform, source in sources.items() if this_machine.search(source)}
-    assert found | {"litellm"} == OF_THIS_MACHINE.keys()  # LiteLLM is a library of its own
-
-
-@pytest.mark.parametrize("platform", ["openai", "openai-compatible-model"])
-async def test_a_url_is_never_sent_the_key_that_the_environment_holds(
-    platform: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "a secret")
-    monkeypatch.setenv("OPENAI_COMPATIBILITY_API_KEY", "a secret")
-    with ScriptedEndpoint("Hi").up() as endpoint:
-        spec = replace(SPEC, model=ModelSpec(platform, "gpt-4o-mini", endpoint.url), ballot="verdict")
-        await CamelAgents("http://x/v1", "key", None, secrets={}).create(spec, None, None).answer("Why?")
-    assert endpoint.keys == ["Bearer none"]
 
 
 async def test_another_platform_of_camel_is_recorded_alike() -> None:
