@@ -12,7 +12,7 @@ from domain.errors import Invalid, NotReady
 from domain.lora_adapter import LoraAdapter, Passport, adapter_id, adapter_name
 from domain.ports.events import Session, Written
 from domain.training import CODE, Original, Reference, StartingPoint, TrainedAdapter, TrainingRun
-from domain.training_config import LORA_FORM, TrainingConfig
+from domain.training_config import TrainingConfig
 from domain.training_progress import Progress
 
 
@@ -162,10 +162,10 @@ def _starting_point(command: RequestTraining, session: Session) -> StartingPoint
         raise Invalid(
             f"{command.start_from} was trained for {passport.base_model!r}, and this is {command.base_model!r}"
         )
-    for name in LORA_FORM:
-        asked, has = getattr(command.config, name), getattr(passport.config, name)
-        if asked != has:
-            raise Invalid(f"{name} must be {has}, as it is in {command.start_from}: its weights have that form")
+    if other := command.config.form.difference(passport.config.form):
+        raise Invalid(
+            f"{other.option} must be {other.there}, as it is in {command.start_from}: its weights have that form"
+        )
     return StartingPoint(adapter.name, passport.sha256, passport.base_sha256, command.reference)
 
 

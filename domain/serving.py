@@ -11,25 +11,27 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-OTHER_WEIGHTS = "other weights"
-"""In place of a hash, where all that is known is that it cannot be the right one."""
+from domain.lora_weights import LoraForm, Weights
+
+OTHER_WEIGHTS = Weights("", LoraForm(0, 0, frozenset()))
+"""Where all that is known is that they cannot be the right ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Servable:
-    """An adapter that may be asked for: the SHA-256 (hex) of its weights, and the base model that they change."""
+    """An adapter that may be asked for: its weights, and the base model that they change."""
 
-    sha256: str
+    weights: Weights
     base: str
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a replica says it serves: its base models, and its adapters with the SHA-256 (hex) of their weights, None
-    where it cannot tell."""
+    """What a replica says it serves: its base models, and its adapters with their weights, None where it cannot
+    tell."""
 
     bases: frozenset[str]
-    adapters: Mapping[str, str | None]
+    adapters: Mapping[str, Weights | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,15 @@ class Plan:
         return bool(self.unload or self.load)
 
 
-def wanted_on(registered: Mapping[str, Servable], base: str) -> dict[str, str]:
-    """The SHA-256 of each adapter that a server of that base model should serve, by its name."""
-    return {name: adapter.sha256 for name, adapter in registered.items() if adapter.base == base}
+def wanted_on(registered: Mapping[str, Servable], base: str) -> dict[str, Weights]:
+    """Of each adapter that a server of that base model should serve, by its name."""
+    return {name: adapter.weights for name, adapter in registered.items() if adapter.base == base}
 
 
-def plan(wanted: Mapping[str, str], listing: Listing) -> Plan:
+def plan(wanted: Mapping[str, Weights], listing: Listing) -> Plan:
     """What makes the replica serve its base models and the wanted adapters, and nothing else."""
-    served = {name: sha256 for name, sha256 in listing.adapters.items() if name not in listing.bases}
-    wrong = {name for name, sha256 in served.items() if sha256 is not None and sha256 != wanted.get(name)}
+    served = {name: weights for name, weights in listing.adapters.items() if name not in listing.bases}
+    wrong = {name for name, weights in served.items() if weights is not None and weights != wanted.get(name)}
     unload = wrong | (served.keys() - wanted.keys())
     load = (wanted.keys() - listing.bases - served.keys()) | (wrong & wanted.keys())
     return Plan(tuple(sorted(unload)), tuple(sorted(load)))
@@ -82,8 +84,8 @@ class Replica(Protocol):
     async def listing(self) -> Listing:
         """What it serves now. Raises ReplicaAway, also where it serves another base model."""
 
-    async def load(self, name: str, sha256: str) -> None:
-        """Serve that adapter, whose weights have that SHA-256 (hex). Raises NotLoaded and ReplicaAway."""
+    async def load(self, name: str, weights: Weights) -> None:
+        """Serve that adapter, which must have these weights. Raises NotLoaded and ReplicaAway."""
 
     async def unload(self, name: str) -> None:
         """Serve it no more; one that it does not serve is no error. Raises NotLoaded and ReplicaAway."""

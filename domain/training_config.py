@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from domain.errors import Invalid
+from domain.lora_weights import LoraForm
 from domain.training_health import HealthCode
 
 LOSSES = frozenset(
@@ -31,9 +33,6 @@ LOSSES = frozenset(
 pairs of a batch against each other."""
 
 SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
-LORA_FORM = ("r", "lora_alpha", "target_modules", "use_rslora")
-"""The options without which nobody knows what an adapter's weights do."""
-
 BY_EPOCHS = -1
 """As `max_steps`: `num_train_epochs` says how long, as in transformers."""
 
@@ -92,6 +91,11 @@ class TrainingConfig:
     precision: str = "auto"
     num_processes: int = 1
     early_stop: tuple[HealthCode, ...] = ()
+
+    @property
+    def form(self) -> LoraForm:
+        """How the adapter's weights act."""
+        return LoraForm(self.r, self.lora_alpha, frozenset(self.target_modules), self.use_rslora)
 
     @property
     def known_steps(self) -> int:
@@ -169,3 +173,12 @@ def before_their_names(config: dict[str, Any]) -> dict[str, Any]:
     """The stored configuration of an event's version 2, whose options had names of our own. What it lacks was as the
     defaults are."""
     return {RENAMED.get(name, name): value for name, value in config.items()}
+
+
+def form_of(config: Mapping[str, Any]) -> LoraForm:
+    """How the weights act that came of a configuration as it is stored, whichever release wrote it down."""
+    options = before_their_names(dict(config))
+    return TrainingConfig(**{name: options[name] for name in _FORM if name in options}).form
+
+
+_FORM = tuple(option.name for option in fields(LoraForm))

@@ -29,6 +29,7 @@ from commands.policies.run_jobs import JobHandler, in_thread
 from domain.evaluation_figures import Resample
 from domain.events import Actor, ActorKind
 from domain.job import JobKind, Json
+from domain.lora_weights import Weights
 from domain.ports.agents import AgentFactory
 from gateway.bootstrap import Core
 from projections import jobs, training_runs
@@ -120,9 +121,9 @@ def _automation(subject: str) -> Actor:
     return Actor(subject, ActorKind.AUTOMATION)
 
 
-def _registered_adapters(core: Core) -> Mapping[str, str]:
+def _registered_adapters(core: Core) -> Mapping[str, Weights]:
     servable = ServableAdapters(core.engine, core.store)()
-    return {name: adapter.sha256 for name, adapter in servable.items()}
+    return {name: adapter.weights for name, adapter in servable.items()}
 
 
 def _last_result(core: Core, kind: str) -> Json | None:

@@ -23,7 +23,9 @@ from sqlalchemy import (
 from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.lora_adapter import LoraAdapter, alias_in_use
+from domain.lora_weights import Weights
 from domain.serving import Servable
+from domain.training_config import form_of
 from projections.paging import LIMIT, Page, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.stale import marked
@@ -163,6 +165,6 @@ def weights(db: Connection) -> dict[str, str]:
 def servable(db: Connection) -> dict[str, Servable]:
     """What may be asked for, by its name: adapters that are not retired."""
     passport = TABLE.c.passport
-    query = select(TABLE.c.name, passport["sha256"].astext, passport["base_model"].astext)
+    query = select(TABLE.c.name, passport["sha256"].astext, passport["config"], passport["base_model"].astext)
     rows = db.execute(query.where(TABLE.c.state != AdapterState.RETIRED.value))
-    return {name: Servable(sha256, base) for name, sha256, base in rows}
+    return {name: Servable(Weights(sha256, form_of(config)), base) for name, sha256, config, base in rows}

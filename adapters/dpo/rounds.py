@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
-from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of
+from adapters.artifacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, PublishedAdapters, sha256_of
 from adapters.dpo.failures import BadStart
 from adapters.dpo.job import DpoJob
-from adapters.dpo.options import lora_config
-from adapters.model_server.adapter_check import CONFIG_FILE, Adapter, check_adapter
+from adapters.model_server.adapter_check import Adapter, check_adapter
 from adapters.model_server.errors import AdapterRefused
 from adapters.model_server.model import linear_layers
-from domain.training_config import LORA_FORM, TrainingConfig
+from domain.training_config import TrainingConfig
 
 
 def starting_adapter(job: DpoJob, base: nn.Module, base_sha256: str) -> Adapter | None:
@@ -43,10 +42,8 @@ def starting_adapter(job: DpoJob, base: nn.Module, base_sha256: str) -> Adapter 
 def _must_have_the_form_of(config: TrainingConfig, adapter: Adapter) -> None:
     """The job's form is the registered one: no run is asked for otherwise. What lies in adapter_config.json is hashed
     nowhere, and would change what the same weights say. Raises BadStart."""
-    found, registered = adapter.settings.peft_config(), lora_config(config)
-    for name in LORA_FORM:
-        if (has := getattr(found, name)) != (must := getattr(registered, name)):
-            raise BadStart(
-                f"{adapter.folder / CONFIG_FILE} has {name} {has}, and {adapter.name} was registered with {must}: "
-                "put that file back"
-            )
+    if other := adapter.settings.form.difference(config.form):
+        raise BadStart(
+            f"{adapter.folder / ADAPTER_CONFIG} has {other.option} {other.here}, and {adapter.name} was registered "
+            f"with {other.there}: put that file back"
+        )

@@ -22,21 +22,28 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from adapters.artifacts import ADAPTER_WEIGHTS
+from adapters.artifacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from adapters.lora_passport import PASSPORT_FILE
 from adapters.model_server.errors import AdapterRefused
+from domain.lora_weights import LoraForm
 
-CONFIG_FILE = "adapter_config.json"
 HARMLESS_SUFFIXES = {".json", ".jsonl", ".md", ".safetensors", ".txt", ".jinja"}
 MAX_CONFIG_BYTES = 64 * 2**10
 MAX_PASSPORT_BYTES = 64 * 2**10
-MAX_WEIGHTS_BYTES = 256 * 2**20
+MAX_METADATA_BYTES = 64 * 2**10
+MAX_ENTRY_BYTES = 256
+"""Of the header of adapter_model.safetensors: what stands around the tensors, and of each beside its name."""
 MAX_RANK = 256
+DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
+"""What weights may be made of, by safetensors' names. Narrower floats are of no use without scales, which PEFT's LoRA
+does not know."""
 FINGERPRINT = 16
 """Hex digits of a hash that answers and logs show."""
 
 LayerShapes = Mapping[str, tuple[int, int]]
 """Each linear layer that an adapter may change, by its name in the base model: (features out, features in)."""
+TensorShapes = Mapping[str, tuple[int, int]]
+"""By the names of the tensors."""
 
 
 class LoraSettings(BaseModel):
@@ -51,6 +58,11 @@ class LoraSettings(BaseModel):
     lora_alpha: float = Field(gt=0, le=4 * MAX_RANK, allow_inf_nan=False)
     use_rslora: bool = False
     target_modules: Annotated[list[str], Field(min_length=1, max_length=16)]
+
+    @property
+    def form(self) -> LoraForm:
+        """How the weights act."""
+        return LoraForm(self.r, self.lora_alpha, frozenset(self.target_modules), self.use_rslora)
 
     def peft_config(self) -> LoraConfig:
         """PEFT's form of it, made of the honoured settings alone."""
@@ -73,12 +85,13 @@ class Claim(BaseModel):
 
 @dataclass(frozen=True)
 class Adapter:
-    """A folder that passed. `sha256` is its weights'; `key` begins that of weights and config."""
+    """A folder that passed. `sha256` and `size` (bytes) are its weights'; `key` begins that of weights and config."""
 
     name: str
     folder: Path
     settings: LoraSettings
     sha256: str
+    size: int
     key: str
 
     @property
@@ -86,11 +99,27 @@ class Adapter:
         """How answers name the weights."""
         return self.sha256[:FINGERPRINT]
 
+    def must_have(self, sha256: str | None, form: LoraForm | None) -> None:
+        """Raises AdapterRefused where it has other weights, or they act otherwise; None: any will do."""
+        if sha256 not in (None, self.sha256):
+            raise AdapterRefused(
+                f"adapter {self.name!r} is refused: the sha256 of its weights is {self.sha256}, "
+                f"and {sha256} was registered"
+            )
+        if form and (other := self.settings.form.difference(form)):
+            raise AdapterRefused(
+                f"adapter {self.name!r} is refused: {ADAPTER_CONFIG} has {other.option} {other.here}, "
+                f"and {other.there} was registered"
+            )
+
     def tensors(self) -> dict[str, Tensor]:
         """The weights as they were when checked. Raises AdapterRefused where the file has changed since."""
-        weights = _read(self.folder / ADAPTER_WEIGHTS, MAX_WEIGHTS_BYTES)
-        if _sha256(weights) != self.sha256:
-            raise AdapterRefused(f"adapter {self.name!r} changed while it was being loaded; ask again")
+        try:
+            weights = _read(self.folder / ADAPTER_WEIGHTS, self.size)
+            if _sha256(weights) != self.sha256:
+                raise _Broken("other weights")
+        except _Broken as reason:
+            raise AdapterRefused(f"adapter {self.name!r} changed while it was being loaded; ask again") from reason
         return load_safetensors(weights)
 
 
@@ -99,14 +128,16 @@ def check_adapter(folder: Path, base_name: str, layers: LayerShapes, base_sha256
     Raises AdapterRefused, saying which rule it breaks."""
     try:
         _check_files(folder)
-        config = _read(folder / CONFIG_FILE, MAX_CONFIG_BYTES)
+        config = _read(folder / ADAPTER_CONFIG, MAX_CONFIG_BYTES)
         settings = _check_config(config, base_name, layers)
-        weights = _read(folder / ADAPTER_WEIGHTS, MAX_WEIGHTS_BYTES)
+        expected = dict(_expected_tensors(settings, layers))
+        weights = _read(folder / ADAPTER_WEIGHTS, _most_bytes(expected))
         _check_passport(folder, weights, base_sha256)
-        _check_weights(weights, settings, layers)
+        _check_weights(weights, expected)
     except _Broken as reason:
         raise AdapterRefused(f"adapter {folder.name!r} is refused: {reason}") from reason
-    return Adapter(folder.name, folder, settings, _sha256(weights), _sha256(weights + config)[:FINGERPRINT])
+    key = _sha256(weights + config)[:FINGERPRINT]
+    return Adapter(folder.name, folder, settings, _sha256(weights), len(weights), key)
 
 
 class _Broken(Exception):
@@ -132,12 +163,12 @@ def _read(path: Path, limit: int) -> bytes:
     except OSError as error:
         raise _Broken(f"{path.name} cannot be read: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise _Broken(f"{path.name} is not a plain file")
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise _Broken(f"{path.name} is larger than {limit} bytes")
-    return content
+        if found.st_size > limit:
+            raise _Broken(f"{path.name} is larger than {limit} bytes")
+        return file.read(found.st_size)
 
 
 def _check_config(config: bytes, base_name: str, layers: LayerShapes) -> LoraSettings:
@@ -146,7 +177,7 @@ def _check_config(config: bytes, base_name: str, layers: LayerShapes) -> LoraSet
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise _Broken(f"{CONFIG_FILE}: {place}: {first['msg']}".replace(": : ", ": ")) from error
+        raise _Broken(f"{ADAPTER_CONFIG}: {place}: {first['msg']}".replace(": : ", ": ")) from error
     if Path(settings.base_model_name_or_path).name != base_name:
         raise _Broken(f"it was trained for {settings.base_model_name_or_path!r}, and this is {base_name!r}")
     unknown = set(settings.target_modules) - {name.rpartition(".")[2] for name in layers}
@@ -154,7 +185,7 @@ def _check_config(config: bytes, base_name: str, layers: LayerShapes) -> LoraSet
         raise _Broken(f"target_modules names layers that the model does not have: {sorted(unknown)}")
     for setting, value in (settings.model_extra or {}).items():
         if value and setting not in _WITHOUT_EFFECT and value != _PEFT_DEFAULTS.get(setting):
-            raise _Broken(f"{CONFIG_FILE}: {setting} is not supported")
+            raise _Broken(f"{ADAPTER_CONFIG}: {setting} is not supported")
     return settings
 
 
@@ -178,20 +209,28 @@ def _check_passport(folder: Path, weights: bytes, base_sha256: str | None) -> No
         )
 
 
-def _check_weights(weights: bytes, settings: LoraSettings, layers: LayerShapes) -> None:
+def _most_bytes(expected: TensorShapes) -> int:
+    """Of a file with these tensors, in the widest type that they may have. What is larger holds something else."""
+    numbers = sum(rows * columns for rows, columns in expected.values())
+    header = sum(len(name) + MAX_ENTRY_BYTES for name in expected) + MAX_METADATA_BYTES
+    return header + numbers * max(dtype.itemsize for dtype in DTYPES)
+
+
+def _check_weights(weights: bytes, expected: TensorShapes) -> None:
     try:
         tensors = load_safetensors(weights)
     except (SafetensorError, KeyError, ValueError) as error:
         raise _Broken(f"{ADAPTER_WEIGHTS} is not a safetensors file: {error}") from error
-    expected = dict(_expected_tensors(settings, layers))
     if tensors.keys() != expected.keys():
         odd = min(tensors.keys() ^ expected.keys())
         raise _Broken(f"{ADAPTER_WEIGHTS} lacks, or should not have, the tensor {odd}")
     for name, tensor in tensors.items():
         if tuple(tensor.shape) != expected[name]:
             raise _Broken(f"{name} has the shape {tuple(tensor.shape)}, not {expected[name]}")
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise _Broken(f"{name} holds something other than finite floating point numbers")
+        if tensor.dtype not in DTYPES:
+            raise _Broken(f"{name} is made of {tensor.dtype}, and not of {', '.join(DTYPES.values())}")
+        if not torch.isfinite(tensor).all():
+            raise _Broken(f"{name} holds something other than finite numbers")
 
 
 def _expected_tensors(settings: LoraSettings, layers: LayerShapes) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from adapters.artifacts import SAFE_NAME
-from adapters.model_server.adapter_check import CONFIG_FILE, Adapter, LayerShapes, check_adapter
+from adapters.artifacts import ADAPTER_CONFIG, SAFE_NAME
+from adapters.model_server.adapter_check import Adapter, LayerShapes, check_adapter
 from adapters.model_server.errors import AdapterRefused, ModelNotFound
 
 Signature = tuple[tuple[str, int, int, int], ...]
@@ -25,7 +25,7 @@ class AdapterFolder:
 
     def find(self, name: str) -> Adapter:
         """Raises ModelNotFound, or AdapterRefused where there is a folder that must not be loaded."""
-        if not (SAFE_NAME.fullmatch(name) and (self.path / name / CONFIG_FILE).exists()):
+        if not (SAFE_NAME.fullmatch(name) and (self.path / name / ADAPTER_CONFIG).exists()):
             raise ModelNotFound(
                 f"there is no adapter {name!r} in {self.path}: its files are not on this machine", "model"
             )

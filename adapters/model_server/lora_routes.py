@@ -1,4 +1,5 @@
-"""vLLM's routes for loading and unloading LoRA adapters, with one field more: the hash that the weights must have."""
+"""vLLM's routes for loading and unloading LoRA adapters, with two fields more: the hash that the weights must have, and
+how they must act."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from loguru import logger
 from pydantic import BaseModel, Field
 
 from adapters.model_server.served_adapters import ServedAdapters
+from domain.lora_weights import LoraForm
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -22,6 +24,7 @@ class LoadRequest(BaseModel):
     lora_path: Annotated[str, Field(min_length=1, max_length=4_096)]
     load_inplace: bool = False
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$")] = None
+    form: LoraForm | None = None
 
 
 class UnloadRequest(BaseModel):
@@ -36,7 +39,9 @@ def lora_routes(adapters: ServedAdapters) -> APIRouter:
 
     @router.post("/v1/load_lora_adapter")
     async def load(body: LoadRequest) -> str:
-        adapter = await asyncio.to_thread(adapters.load, body.lora_name, body.lora_path, body.sha256, body.load_inplace)
+        adapter = await asyncio.to_thread(
+            adapters.load, body.lora_name, body.lora_path, body.sha256, body.form, body.load_inplace
+        )
         logger.info("adapter {} ({}) is served", adapter.name, adapter.fingerprint)
         return f"Success: LoRA adapter '{body.lora_name}' added successfully."
 

@@ -21,6 +21,7 @@ from openai.types.chat.chat_completion_message_tool_call import ChatCompletionMe
 from adapters.model_server.adapter_check import Adapter
 from adapters.model_server.jobs import Completion
 from adapters.model_server.model import ServedModel
+from domain.lora_weights import LoraForm
 
 OWNER = "caravan"
 
@@ -106,11 +107,13 @@ class Reply:
 
 
 class ModelEntry(Model):
-    """One line of GET /v1/models, with vLLM's `root` and `parent` (None: a base model), and the weights' SHA-256."""
+    """One line of GET /v1/models, with vLLM's `root` and `parent` (None: a base model), the weights' SHA-256, and how
+    an adapter's act."""
 
     root: str
     parent: str | None = None
     sha256: str
+    form: LoraForm | None = None
 
 
 def base_entry(model: ServedModel, created: int) -> ModelEntry:
@@ -130,6 +133,7 @@ def adapter_entry(adapter: Adapter, model: ServedModel, created: int) -> ModelEn
         root=adapter.name,
         parent=model.name,
         sha256=adapter.sha256,
+        form=adapter.settings.form,
     )
 
 

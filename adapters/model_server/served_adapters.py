@@ -8,6 +8,7 @@ from pathlib import Path
 from adapters.model_server.adapter_check import Adapter
 from adapters.model_server.adapter_folder import AdapterFolder
 from adapters.model_server.errors import AdapterRefused, ApiError, BadRequest, ModelNotFound
+from domain.lora_weights import LoraForm
 
 
 class ServedAdapters:
@@ -19,16 +20,15 @@ class ServedAdapters:
         self._served: dict[str, Adapter] = {}
         self._lock = threading.Lock()
 
-    def load(self, name: str, path: str, sha256: str | None = None, in_place: bool = False) -> Adapter:
+    def load(
+        self, name: str, path: str, sha256: str | None = None, form: LoraForm | None = None, in_place: bool = False
+    ) -> Adapter:
         """Serve the adapter from now on. `path`: its folder among the server's adapters; `sha256` (hex): what its
-        weights must be. Raises BadRequest where it is served already, ModelNotFound, and AdapterRefused."""
+        weights must be, and `form`: how they must act. Raises BadRequest where it is served already, ModelNotFound, and
+        AdapterRefused."""
         self._must_be_ours(name, path)
         adapter = self._folder.find(name)
-        if sha256 is not None and adapter.sha256 != sha256:
-            raise AdapterRefused(
-                f"adapter {name!r} is refused: the sha256 of its weights is {adapter.sha256}, "
-                f"and {sha256} was asked for"
-            )
+        adapter.must_have(sha256, form)
         with self._lock:
             if self._served.get(name) == adapter and not in_place:
                 raise BadRequest(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic_core import to_jsonable_python
+
 from adapters.replicas.listing import listing_of
-from adapters.replicas.lora_api import LoraApi
+from adapters.replicas.lora_api import LoraApi, ModelCard
+from domain.lora_weights import Weights
 from domain.serving import Listing
 
 
@@ -23,11 +26,15 @@ class EmbeddedReplica:
 
     async def listing(self) -> Listing:
         """What it serves now."""
-        return await listing_of(self.api, self.base, lambda card: card.sha256, "CARAVAN_BASE_MODEL")
+        return await listing_of(self.api, self.base, _weights, "CARAVAN_BASE_MODEL")
 
-    async def load(self, name: str, sha256: str) -> None:
+    async def load(self, name: str, weights: Weights) -> None:
         """From the folder of that name among its adapters."""
-        await self.api.load({"lora_name": name, "lora_path": name, "sha256": sha256})
+        await self.api.load({"lora_name": name, "lora_path": name, **to_jsonable_python(weights)})
 
     async def unload(self, name: str) -> None:
         await self.api.unload(name)
+
+
+def _weights(card: ModelCard) -> Weights | None:
+    return Weights(card.sha256, card.form) if card.sha256 and card.form else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adapters.replicas.lora_api import LoraApi, ModelCard
+from domain.lora_weights import Weights
 from domain.serving import Listing, ReplicaAway
 
-Weights = Callable[[ModelCard], str | None]
-"""The SHA-256 (hex) of an adapter's weights, as far as the server tells; None: it does not."""
+WeightsOf = Callable[[ModelCard], Weights | None]
+"""An adapter's, as far as the server tells; None: it does not."""
 
 
-async def listing_of(api: LoraApi, base: str, weights: Weights, named_by: str) -> Listing:
+async def listing_of(api: LoraApi, base: str, weights: WeightsOf, named_by: str) -> Listing:
     """Base models, and adapters with their weights. `named_by`: what gives the server's base model its name. Raises
     ReplicaAway, also for a server of another base model."""
     cards = await api.models()

@@ -6,11 +6,12 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from adapters.artifacts import ADAPTER_WEIGHTS, sha256_of
+from adapters.artifacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, sha256_of
 from adapters.lora_passport import MODEL_CARD_FILE, PASSPORT_FILE
+from domain.lora_weights import Weights
 from domain.serving import NotLoaded
 
-OWN_FILES = {ADAPTER_WEIGHTS, "adapter_config.json", PASSPORT_FILE, MODEL_CARD_FILE}
+OWN_FILES = {ADAPTER_WEIGHTS, ADAPTER_CONFIG, PASSPORT_FILE, MODEL_CARD_FILE}
 """vLLM takes a tokenizer, a chat template and embeddings from an adapter's folder, where they are."""
 
 if TYPE_CHECKING:
@@ -28,27 +29,23 @@ class LocalFiles:
         self._lock = Lock()
         self._adapters: AdapterFolder | None = None
 
-    def check(self, name: str, sha256: str) -> None:
-        """Raises NotLoaded, saying why, where the files are not safe, not for that base, or not of that SHA-256."""
+    def check(self, name: str, weights: Weights) -> None:
+        """Raises NotLoaded, saying why, where the files are not safe, not for that base, or hold other weights."""
         try:
-            self._must_be_fit(name, sha256)
+            self._must_be_fit(name, weights)
         except (OSError, ValueError, ImportError) as error:
             raise NotLoaded(f"adapters for {self._base} cannot be checked: {error}") from error
 
-    def _must_be_fit(self, name: str, sha256: str) -> None:
+    def _must_be_fit(self, name: str, weights: Weights) -> None:
         from adapters.model_server.errors import ApiError
 
         try:
             adapter = self._known().find(name)
+            adapter.must_have(weights.sha256, weights.form)
         except ApiError as refusal:
             raise NotLoaded(refusal.message) from refusal
         if more := {file.name for file in adapter.folder.iterdir()} - OWN_FILES:
             raise NotLoaded(f"adapter {name!r} is refused: {min(more)} is not an adapter's own, and vLLM may read it")
-        if adapter.sha256 != sha256:
-            raise NotLoaded(
-                f"adapter {name!r} is refused: the sha256 of its weights is {adapter.sha256}, "
-                f"and {sha256} was registered"
-            )
 
     def _known(self) -> AdapterFolder:
         with self._lock:

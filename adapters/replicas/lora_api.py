@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from adapters.endpoint_keys import fits_header
 from adapters.known_secrets import Hide
+from domain.lora_weights import LoraForm
 from domain.serving import NotLoaded, ReplicaAway
 from domain.text import escape
 
@@ -26,12 +27,13 @@ TEXT_SHOWN = 500
 
 class ModelCard(BaseModel):
     """One line of GET /v1/models. `parent`: None for a base model. `root`: an adapter's folder. `sha256`: of its
-    weights, which our own server says."""
+    weights, and `form`: how they act, which our own server says."""
 
     id: str
     parent: str | None = None
     root: str | None = None
     sha256: str | None = None
+    form: LoraForm | None = None
 
 
 class ModelList(BaseModel):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from adapters.replicas.listing import listing_of
 from adapters.replicas.lora_api import LoraApi, ModelCard
+from domain.lora_weights import Weights
 from domain.serving import OTHER_WEIGHTS, Listing
 
-Check = Callable[[str, str], None]
-"""Of an adapter's name and SHA-256 (hex). Raises NotLoaded where its files are not to be loaded."""
+Check = Callable[[str, Weights], None]
+"""Of an adapter's name and weights. Raises NotLoaded where its files are not to be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,18 @@ class VllmReplica:
         return self.api.url
 
     async def listing(self) -> Listing:
-        """What it serves now. It does not know the weights' hash, but where they came from."""
+        """What it serves now. It does not know the weights, but where they came from."""
         return await listing_of(self.api, self.base, self._weights, "--served-model-name")
 
-    async def load(self, name: str, sha256: str) -> None:
+    async def load(self, name: str, weights: Weights) -> None:
         """From the folder of that name below `root`, whose files are those that were checked here."""
-        await asyncio.to_thread(self.check, name, sha256)
+        await asyncio.to_thread(self.check, name, weights)
         await self.api.load({"lora_name": name, "lora_path": self._path(name)})
 
     async def unload(self, name: str) -> None:
         await self.api.unload(name)
 
-    def _weights(self, card: ModelCard) -> str | None:
+    def _weights(self, card: ModelCard) -> Weights | None:
         return None if card.root == self._path(card.id) else OTHER_WEIGHTS
 
     def _path(self, name: str) -> str:

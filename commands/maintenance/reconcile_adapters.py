@@ -9,6 +9,7 @@ from loguru import logger
 
 from commands.policies.held_job import Attempt
 from domain.job import Json
+from domain.lora_weights import Weights
 
 
 class AdapterFiles(Protocol):
@@ -17,28 +18,28 @@ class AdapterFiles(Protocol):
     def names(self) -> frozenset[str]:
         """Of all folders with weights."""
 
-    def sha256(self, name: str) -> str:
-        """Of its weights, as they are now (hex)."""
+    def weights(self, name: str) -> Weights | None:
+        """As they are now; None where nothing readable says how they act."""
 
-    def passport_sha256(self, name: str) -> str | None:
-        """What the passport beside them says of its weights; None where there is no passport that can be read."""
+    def passport(self, name: str) -> Weights | None:
+        """What the passport beside them says they are; None where there is none that can be read."""
 
 
 class ReconcileAdapters:
-    """`registered` gives the SHA-256 (hex) of each adapter that is registered and not retired, by its name."""
+    """`registered` gives the weights of each adapter that is registered and not retired, by its name."""
 
-    def __init__(self, registered: Callable[[], Mapping[str, str]], files: AdapterFiles) -> None:
+    def __init__(self, registered: Callable[[], Mapping[str, Weights]], files: AdapterFiles) -> None:
         self._registered = registered
         self._files = files
 
     def __call__(self, payload: Json, attempt: Attempt) -> Json:
-        """`sound`: how many are as they were registered. `missing`, `corrupt` (other weights, or a passport that says
-        so) and `foreign` (never registered, or retired): their names."""
+        """`sound`: how many are as they were registered. `missing`, `corrupt` (other weights, ones that act
+        otherwise, or a passport that says so) and `foreign` (never registered, or retired): their names."""
         registered, names = self._registered(), self._files.names()
         corrupt = []
         for name in sorted(registered.keys() & names):
             attempt.heartbeat(f"reads {name}")
-            if {self._files.sha256(name), self._files.passport_sha256(name)} != {registered[name]}:
+            if {self._files.weights(name), self._files.passport(name)} != {registered[name]}:
                 corrupt.append(name)
         missing = sorted(registered.keys() - names)
         if missing or corrupt:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from loguru import logger
 
 from commands.policies.together import together
+from domain.lora_weights import Weights
 from domain.ports.events import Clock
 from domain.serving import (
     Listing,
@@ -126,10 +127,10 @@ class _Tended:
             self._refused = {n: kept for n, kept in self._refused.items() if n in left.load or n in left.unload}
             self._note(ServingState.BEHIND if left else ServingState.IN_STEP, wanted, listing)
 
-    def _away(self, wanted: Mapping[str, str], why: str) -> None:
+    def _away(self, wanted: Mapping[str, Weights], why: str) -> None:
         self._note(ServingState.AWAY, wanted, Listing(frozenset(), {}), why)
 
-    async def _carry_out(self, steps: Plan, wanted: Mapping[str, str]) -> None:
+    async def _carry_out(self, steps: Plan, wanted: Mapping[str, Weights]) -> None:
         """What is refused keeps nothing else from being done."""
         for name in steps.unload:
             await self._try(name, self._replica.unload(name), "is served no more")
@@ -148,6 +149,9 @@ class _Tended:
         except ReplicaAway as away:  # perhaps because of this one: the others come first when it is back
             self._refuse(name, f"{name}: {away}")
             raise
+        except Exception as error:  # whatever it is in this adapter that nobody thought of
+            logger.exception("{}: {} could not be dealt with", self.name, name)
+            self._refuse(name, excerpt(f"{name}: {type(error).__name__}: {error}"))
         else:
             self._refused.pop(name, None)
             logger.info("{}: {} {}", self.name, name, done)
@@ -161,7 +165,7 @@ class _Tended:
     def _reason(self, name: str) -> str | None:
         return self._refused[name][0] if name in self._refused else None
 
-    def _note(self, state: ServingState, wanted: Mapping[str, str], listing: Listing, error: str = "") -> None:
+    def _note(self, state: ServingState, wanted: Mapping[str, Weights], listing: Listing, error: str = "") -> None:
         now, before = self._clock(), self.standing
         if before is None or before.state is not state:
             logger.info("{} is {} {}", self.name, state.value.replace("_", " "), error)

@@ -1,6 +1,7 @@
 """An adapter is hostile until proven otherwise: each way of being so is refused, and told."""
 
 import json
+import math
 import os
 import pickle
 
@@ -178,18 +179,68 @@ def test_a_header_that_names_a_tensor_twice_or_lies_about_its_place_is_refused(a
         check_adapter(adapter, BASE_NAME, layers)
 
 
-def test_weights_that_are_too_many_to_read_are_refused(adapter, layers, monkeypatch):
-    monkeypatch.setattr("adapters.model_server.adapter_check.MAX_WEIGHTS_BYTES", 1_000)
-    with pytest.raises(AdapterRefused, match="larger than 1000 bytes"):
+def test_a_file_that_is_larger_than_its_settings_say_is_refused_unread(adapter, layers):
+    os.truncate(adapter / "adapter_model.safetensors", 2**40)
+    with pytest.raises(AdapterRefused, match=r"adapter_model\.safetensors is larger than \d{5} bytes"):
         check_adapter(adapter, BASE_NAME, layers)
 
 
-def test_whole_numbers_and_infinite_ones_are_refused(adapter, layers):
+def test_an_adapter_of_a_large_base_is_as_large_as_its_settings_say(adapter):
+    """All linear layers of a base of 8 billion parameters came to more than 256 MiB from rank 32 on."""
+    set_config(adapter, r=128, target_modules=["down_proj"])
+    layers = {f"model.layers.{n}.mlp.down_proj": (4_096, 14_336) for n in range(32)}
+    tensors = [
+        (f"base_model.model.{name}.lora_{part}.weight", shape)
+        for name in layers
+        for part, shape in (("A", [128, 14_336]), ("B", [4_096, 128]))
+    ]
+    write_zeros(adapter / "adapter_model.safetensors", tensors)
+
+    assert check_adapter(adapter, BASE_NAME, layers).size > 256 * 2**20
+
+
+def write_zeros(file, tensors):
+    """As a file with a hole, which takes no room on the disk."""
+    header, end = {}, 0
+    for name, shape in tensors:
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(file, 8 + len(text) + end)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64, torch.int64, torch.bool, torch.uint16]
+)
+def test_weights_that_are_no_floating_point_numbers_of_a_common_width_are_refused(adapter, layers, dtype):
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-    for odd in (torch.ones(4, 64, dtype=torch.int64), torch.full((4, 64), float("inf"))):
-        change_tensors(adapter, lambda tensors, odd=odd: tensors.update({name: odd}))
-        with pytest.raises(AdapterRefused, match="finite floating point"):
-            check_adapter(adapter, BASE_NAME, layers)
+    change_tensors(adapter, lambda tensors: tensors.update({name: torch.zeros(4, 64).to(dtype)}))
+    with pytest.raises(AdapterRefused, match=rf"is made of {dtype}, and not of F32, F16, BF16, F64"):
+        check_adapter(adapter, BASE_NAME, layers)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_weights_may_be_floating_point_numbers_of_any_common_width(adapter, layers, dtype):
+    change_tensors(adapter, lambda tensors: tensors.update({name: one.to(dtype) for name, one in tensors.items()}))
+
+    assert check_adapter(adapter, BASE_NAME, layers)
+
+
+def test_infinite_numbers_are_refused(adapter, layers):
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    change_tensors(adapter, lambda tensors: tensors.update({name: torch.full((4, 64), float("inf"))}))
+    with pytest.raises(AdapterRefused, match="finite"):
+        check_adapter(adapter, BASE_NAME, layers)
+
+
+def test_weights_that_are_gone_or_others_when_they_are_loaded_are_refused(adapter, layers):
+    passed = check_adapter(adapter, BASE_NAME, layers)
+    weights = adapter / "adapter_model.safetensors"
+    for change in (lambda: weights.write_bytes(weights.read_bytes()[:-1] + b"x"), weights.unlink):
+        change()
+        with pytest.raises(AdapterRefused, match="changed while it was being loaded"):
+            passed.tensors()
 
 
 def test_a_folder_or_a_pipe_in_a_files_place_is_refused(adapter, layers):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import timedelta
 from pathlib import Path
 
 from adapters.adapter_files import AdapterFiles
-from adapters.artifacts import ADAPTER_WEIGHTS, sha256_of
+from adapters.artifacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, sha256_of
 from adapters.leftovers import HalfDatasets, HalfImports, TrainingFolders, TrainingLogs
+from domain.lora_weights import LoraForm, Weights
 from tests.builders import an_id
 
 OVER, GOING_ON = an_id("over"), an_id("going on")
@@ -65,12 +67,16 @@ def test_where_there_is_no_folder_there_is_nothing_to_remove(tmp_path: Path) -> 
     assert AdapterFiles(tmp_path / "none").names() == frozenset()
 
 
-def test_adapters_are_known_by_their_weights_and_a_broken_passport_says_nothing(tmp_path: Path) -> None:
+def test_adapters_are_known_by_their_weights_and_what_cannot_be_read_says_nothing(tmp_path: Path) -> None:
     for name in ("team@1", ".team@2.half"):
         (tmp_path / name).mkdir()
         (tmp_path / name / ADAPTER_WEIGHTS).write_bytes(b"weights")
-    (tmp_path / "team@1" / "passport.json").write_text("{}")
-    files = AdapterFiles(tmp_path)
+    folder, files = tmp_path / "team@1", AdapterFiles(tmp_path)
+    (folder / "passport.json").write_text("{}")
     assert files.names() == {"team@1"}
-    assert files.sha256("team@1") == sha256_of(tmp_path / "team@1" / ADAPTER_WEIGHTS)
-    assert files.passport_sha256("team@1") is None
+    assert (files.weights("team@1"), files.passport("team@1")) == (None, None)
+
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["v_proj", "q_proj"]}
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(config))
+    form = LoraForm(8, 16, frozenset({"q_proj", "v_proj"}))
+    assert files.weights("team@1") == Weights(sha256_of(folder / ADAPTER_WEIGHTS), form)

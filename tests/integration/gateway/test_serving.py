@@ -18,6 +18,7 @@ from adapters.replicas.lora_api import LoraApi
 from adapters.replicas.vllm import VllmReplica
 from commands.policies.serve_adapters import ServeAdapters
 from domain.access import Role
+from domain.lora_weights import Weights
 from domain.serving import ReplicaStanding, Servable, ServingState
 from gateway.cli import app
 from projections.lookups import ServableAdapters
@@ -45,7 +46,9 @@ def test_what_is_registered_and_not_retired_should_be_served_as_soon_as_it_is(ga
     wanted = registered(gateway)
 
     assert retired.name not in wanted
-    assert wanted[promoted.name] == Servable(promoted.passport.sha256, promoted.passport.base_model)
+    assert wanted[promoted.name] == Servable(
+        Weights(promoted.passport.sha256, promoted.passport.config.form), promoted.passport.base_model
+    )
 
 
 async def test_a_worker_brings_vllms_in_step_also_after_a_restart_and_everybody_can_see_it(gateway: Gateway) -> None:
@@ -54,7 +57,7 @@ async def test_a_worker_brings_vllms_in_step_also_after_a_restart_and_everybody_
     servers = [FakeVllm(base, files=[f"/mnt/{name}" for name in wanted]) for _ in range(2)]
     servers[0].loaded = {"stranger": "/mnt/stranger"}
     apis = [LoraApi(f"http://vllm{n}/v1", None, httpx.ASGITransport(one.app())) for n, one in enumerate(servers)]
-    replicas = [VllmReplica(api, base, "/mnt", lambda name, sha256: None) for api in apis]
+    replicas = [VllmReplica(api, base, "/mnt", lambda name, weights: None) for api in apis]
     serving = ServeAdapters(
         lambda: registered(gateway), replicas, gateway.core.standings.tell, lambda: datetime.now(UTC), poll_seconds=0.02
     )

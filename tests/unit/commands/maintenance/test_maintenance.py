@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
@@ -18,6 +19,7 @@ from commands.policies.held_job import Attempt, PermanentFailure
 from commands.workflows import BeginStep, StartWorkflow
 from domain.events import Actor, ActorKind
 from domain.job import Json
+from domain.lora_weights import LoraForm, Weights
 from tests.builders import CAST, RUN, a_started_training_run, a_started_workflow, an_id
 from tests.fakes import BEGINNING, MemoryEventStore, an_envelope
 
@@ -117,26 +119,41 @@ def test_each_place_is_cleaned_and_says_how_much_it_was() -> None:
     assert CleanUp([Place()])({"log_days": 7}, an_attempt()) == {"crumbs": 7}
 
 
-class Files(dict[str, tuple[str, str | None]]):
-    """Name: the hash of the weights, and what the passport says of it."""
+class Files(dict[str, tuple[Weights | None, Weights | None]]):
+    """Name: the weights, and what the passport says of them."""
 
     def names(self) -> frozenset[str]:
         return frozenset(self)
 
-    def sha256(self, name: str) -> str:
+    def weights(self, name: str) -> Weights | None:
         return self[name][0]
 
-    def passport_sha256(self, name: str) -> str | None:
+    def passport(self, name: str) -> Weights | None:
         return self[name][1]
 
 
+FORM = LoraForm(8, 16, frozenset({"q_proj"}))
+
+
 def test_adapters_are_sound_missing_corrupt_or_foreign() -> None:
-    registered = {"team@1": "a", "team@2": "b", "team@3": "c", "team@4": "d"}
-    files = Files({"team@1": ("a", "a"), "team@3": ("other", "c"), "team@4": ("d", None), "mine": ("x", None)})
+    """Corrupt are other weights, also such as only act otherwise, and a passport of others or of none."""
+    a, other, louder = Weights("a", FORM), Weights("b", FORM), Weights("a", replace(FORM, lora_alpha=1_024))
+    registered = dict.fromkeys((f"team@{n}" for n in range(1, 8)), a)
+    files = Files(
+        {
+            "team@1": (a, a),
+            "team@3": (other, a),
+            "team@4": (a, None),
+            "team@5": (louder, a),
+            "team@6": (louder, louder),
+            "team@7": (None, a),
+            "mine": (other, None),
+        }
+    )
     assert ReconcileAdapters(lambda: registered, files)({}, an_attempt()) == {
         "sound": 1,
         "missing": ["team@2"],
-        "corrupt": ["team@3", "team@4"],
+        "corrupt": ["team@3", "team@4", "team@5", "team@6", "team@7"],
         "foreign": ["mine"],
     }
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from commands.policies.serve_adapters import ServeAdapters
+from domain.lora_weights import LoraForm, Weights
 from domain.serving import Listing, NotLoaded, ReplicaAway, ReplicaStanding, Servable, ServingState
 from tests.builders import NOW
 from tests.eventually import eventually
 
 BASE = "base"
-ONE, TWO = Servable("aa", BASE), Servable("bb", BASE)
+FORM = LoraForm(4, 8, frozenset({"q_proj"}))
+AA, BB, OTHER = Weights("aa", FORM), Weights("bb", FORM), Weights("aa", replace(FORM, lora_alpha=1_024))
+ONE, TWO = Servable(AA, BASE), Servable(BB, BASE)
 
 
 class FakeReplica:
@@ -25,7 +29,8 @@ class FakeReplica:
 
     def __init__(self, name: str = "http://one/v1") -> None:
         self.name = name
-        self.adapters: dict[str, str | None] = {}
+        self.adapters: dict[str, Weights | None] = {}
+        self.stumbles_over = ""
         self.refuses: dict[str, str] = {}
         self.dies_of = ""
         self.asked: list[str] = []
@@ -42,13 +47,15 @@ class FakeReplica:
             raise ReplicaAway(f"{self.name} does not answer; is it up?")
         return Listing(frozenset({BASE}), dict(self.adapters))
 
-    async def load(self, name: str, sha256: str) -> None:
+    async def load(self, name: str, weights: Weights) -> None:
         self.asked.append(name)
+        if name == self.stumbles_over:
+            raise NotImplementedError("no such operation on \ud800")
         if name == self.dies_of:
             raise ReplicaAway(f"{self.name} does not answer; is it up?")
         if name in self.refuses:
             raise NotLoaded(self.refuses[name])
-        self.adapters[name] = sha256
+        self.adapters[name] = weights
 
     async def unload(self, name: str) -> None:
         del self.adapters[name]
@@ -103,16 +110,16 @@ async def test_a_replica_comes_to_serve_what_is_registered_and_loses_what_is_ret
 
         del serving.registered["team@1"]
         await serving.until(replica, state=ServingState.IN_STEP, served=["team@2"], wanted=["team@2"])
-    assert replica.adapters == {"team@2": "bb"}
+    assert replica.adapters == {"team@2": BB}
 
 
 async def test_a_replica_that_restarts_or_serves_other_weights_is_brought_back():
     replica = FakeReplica()
     async with running(Serving(replica)) as serving:
         await serving.until(replica, served=["team@1"])
-        for wrong in ({}, {"team@1": "00"}):
+        for wrong in ({}, {"team@1": OTHER}):
             replica.adapters = wrong
-            await eventually(lambda: replica.adapters == {"team@1": "aa"})
+            await eventually(lambda: replica.adapters == {"team@1": AA})
 
 
 async def test_news_is_heard_at_once():
@@ -158,6 +165,16 @@ async def test_a_refused_adapter_is_told_with_its_reason_and_keeps_no_other_from
         serving.policy.wake()
 
         await serving.until(replica, state=ServingState.IN_STEP, refused={})
+
+
+async def test_an_adapter_whose_check_fails_in_an_unforeseen_way_keeps_no_other_from_being_served():
+    replica = FakeReplica()
+    replica.stumbles_over = "team@1"
+    serving = Serving(replica)
+    serving.registered["team@2"] = TWO
+    async with running(serving):
+        standing = await serving.until(replica, state=ServingState.BEHIND, served=["team@2"])
+        assert standing.refused == {"team@1": "team@1: NotImplementedError: no such operation on \u241bd800"}
 
 
 async def test_an_adapter_that_its_server_dies_of_keeps_no_other_from_being_served():
@@ -215,7 +232,7 @@ async def test_what_could_not_be_told_is_told_again():
     serving.policy = ServeAdapters(serving.registered.copy, [replica], tell, lambda: NOW, poll_seconds=0.005)
     async with running(serving):
         await eventually(lambda: len(told) > 6)
-    assert replica.adapters == {"team@1": "aa"}
+    assert replica.adapters == {"team@1": AA}
 
 
 @pytest.mark.parametrize("way_out", ["it is retired", "the server has it after all"])
@@ -227,7 +244,7 @@ async def test_a_refusal_is_forgotten_when_there_is_nothing_left_to_do(way_out: 
         if way_out == "it is retired":
             serving.registered.clear()
         else:
-            replica.adapters["team@1"] = "aa"
+            replica.adapters["team@1"] = AA
         await serving.until(replica, state=ServingState.IN_STEP, refused={})
 
 
@@ -237,7 +254,7 @@ async def test_while_the_registry_cannot_be_read_everything_stays_as_it_is():
         await serving.until(replica, served=["team@1"])
         serving.unreadable = True
         await asyncio.sleep(0.03)
-        assert replica.adapters == {"team@1": "aa"}
+        assert replica.adapters == {"team@1": AA}
 
         serving.registered["team@2"] = TWO
         serving.unreadable = False
