@@ -88,13 +88,13 @@ class CamelAgent:
             await self._answers.arun([{"role": message.role, "content": message.content} for message in messages])
         return calls[0]
 
-    async def score(self, conversation: Sequence[Message]) -> ModelCall:
-        """Mean log-probability of the assistant's turns, under its own system message, if it has one. Raises
-        ModelUnavailable."""
+    async def score(self, conversation: Sequence[Message], given: Sequence[Message] = ()) -> ModelCall:
+        """Mean log-probability of the assistant's turns after what is given, under its own system message, if it has
+        one. Raises ModelUnavailable."""
         if self._scores is None:
             raise ModelRefused(f"{self.spec.model.platform} cannot score answers; write `ballot: verdict`")
         told = (Message("system", self.spec.system_message),) if self.spec.system_message else ()
-        return await self._scores.score((*told, *conversation))
+        return await self._scores.score(conversation, (*told, *given))
 
     async def compare(self, question: str) -> ModelCall:
         """Its verdict, with no memory of anything else. Raises ModelUnavailable."""

@@ -53,12 +53,18 @@ class ScoreClient:
         self._endpoint = endpoint
         self._kept = kept
 
-    async def score(self, messages: Sequence[Message]) -> ModelCall:
-        """The mean log-probability per token (nats) of all the assistant's messages. Raises ModelUnavailable.
+    async def score(self, conversation: Sequence[Message], given: Sequence[Message] = ()) -> ModelCall:
+        """The mean log-probability per token (nats) of all the assistant's messages after those that are `given`.
+        Raises ModelUnavailable.
 
         Its usage counts as output the tokens that were scored.
         """
-        body = {"model": self._model, "messages": [asdict(message) for message in messages]}
+        messages = (*given, *conversation)
+        body = {
+            "model": self._model,
+            "messages": [asdict(message) for message in messages],
+            "given": len(given),
+        }
         began = time.monotonic()
         if known := await self._scored_before(body):
             score, usage = known, Usage()
@@ -68,7 +74,7 @@ class ScoreClient:
         latency = time.monotonic() - began
         revision = score.system_fingerprint
         return ModelCall(
-            messages=tuple(messages),
+            messages=messages,
             output="",
             model=self._model,
             usage=usage,

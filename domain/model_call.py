@@ -47,7 +47,7 @@ class ModelCall:
 
     `model` is the name that the endpoint was asked for, `adapter` the LoRA adapter in it (None for the base),
     `model_revision` the endpoint's own fingerprint of the weights that answered. `score`, in a scoring call, is the
-    mean log-probability per token (nats) of the conversation's assistant turns. `error` is for a call that failed
+    mean log-probability per token (nats) of the assistant turns that it was about. `error` is for a call that failed
     and is recorded all the same; none is yet: the end of the run tells why. `cached`: no model was asked, since the
     same had been asked before; no token was used, and `latency` is that of looking it up.
     """

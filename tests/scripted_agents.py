@@ -59,11 +59,12 @@ class ScriptedAgent:
             raise InputRefused("the prompt has too many tokens")
         return self._call("reply", tuple(messages), f"Thus says {_digest(self.spec.name, *_texts(messages))}")
 
-    async def score(self, conversation: Sequence[Message]) -> ModelCall:
-        if any("endless" in text for text in _texts(conversation)):
+    async def score(self, conversation: Sequence[Message], given: Sequence[Message] = ()) -> ModelCall:
+        read = (*given, *conversation)
+        if any("endless" in text for text in _texts(read)):
             raise InputRefused("the answer has too many tokens")
-        digest = _digest(self.spec.name, *_texts(conversation))
-        return self._call("score", tuple(conversation), "", score=-int(digest[:2], 16) / 64)
+        digest = _digest(self.spec.name, *_texts(read))
+        return self._call("score", read, "", score=-int(digest[:2], 16) / 64)
 
     async def compare(self, question: str) -> ModelCall:
         if "deaf" in self.spec.name:

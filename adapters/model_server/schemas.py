@@ -133,12 +133,14 @@ class ChatRequest(BaseModel):
 class ScoreRequest(BaseModel):
     """POST /v1/score: how likely is it that the model answers these messages with `answer`?
 
-    Without an `answer`, all the assistant's messages are scored, each given those before it.
+    Without an `answer`, the assistant's messages are scored, each given those before it; but none of the first `given`
+    ones, which are a prompt.
     """
 
     model: str
     messages: Messages
     answer: Text | None = Field(None, min_length=1)
+    given: int = Field(0, ge=0)
 
 
 class Usage(BaseModel):

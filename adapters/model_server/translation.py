@@ -57,7 +57,7 @@ class Translator:
         adapter = self._adapter(request.model)
         if request.answer is None:
             messages = request.messages
-            answers = [n for n, message in enumerate(messages) if message.role == "assistant"]
+            answers = [n for n, each in enumerate(messages) if each.role == "assistant" and n >= request.given]
         else:
             messages = [*request.messages, Message(role="assistant", content=request.answer)]
             answers = [len(request.messages)]

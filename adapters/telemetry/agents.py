@@ -51,9 +51,9 @@ class TracedAgent:
             answered(call := await self._inner.reply(messages))
         return call
 
-    async def score(self, conversation: Sequence[Message]) -> ModelCall:
+    async def score(self, conversation: Sequence[Message], given: Sequence[Message] = ()) -> ModelCall:
         with gen_ai.invoke_agent(self.spec, self._adapter) as answered:
-            answered(call := await self._inner.score(conversation))
+            answered(call := await self._inner.score(conversation, given))
         return call
 
     async def compare(self, question: str) -> ModelCall:

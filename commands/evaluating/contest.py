@@ -50,7 +50,7 @@ class Contest:
 
         async def likelihoods(model: Agent) -> tuple[Likelihood, Likelihood]:
             chosen, rejected = await together(
-                self._likelihood(model, pair.prompt + pair.chosen), self._likelihood(model, pair.prompt + pair.rejected)
+                *(self._likelihood(model, answer, pair.prompt) for answer in (pair.chosen, pair.rejected))
             )
             return chosen, rejected
 
@@ -68,7 +68,7 @@ class Contest:
         panel = Panel(uuid5(self._id, shown(prompt)), self._judges, self._room)
         asked = tuple(message for message in prompt if message.role != "system")
         mine, its = (
-            Answer(name, step_id(panel.id, name, "answer", 0), (*asked, Message("assistant", text)))
+            Answer(name, step_id(panel.id, name, "answer", 0), (Message("assistant", text),), given=asked)
             for name, text in ((self._adapter, ours), (self._against, other))
         )
         await together(*(self._judge(panel, judge, mine, its) for judge in self._judges))
@@ -88,9 +88,10 @@ class Contest:
         async with self._room:
             return (await model.reply(prompt)).output
 
-    async def _likelihood(self, model: Agent, conversation: Sequence[Message]) -> Likelihood:
+    async def _likelihood(self, model: Agent, answer: Sequence[Message], prompt: Sequence[Message]) -> Likelihood:
+        """Of the answer alone: the assistant's words in the prompt are the same of both."""
         async with self._room:
-            call = await model.score(conversation)
+            call = await model.score(answer, given=prompt)
         if call.score is None:
             raise ValueError(f"{call.model} gave no score")
         return Likelihood(call.score * call.usage.output_tokens, call.score)

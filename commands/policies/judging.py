@@ -21,11 +21,18 @@ from domain.steps import Step
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An agent's part in a run. `step` is its last one, `conversation` all turns of user and assistant."""
+    """An agent's part in a run. `step` is its last one, `conversation` all turns of user and assistant, after what was
+    `given` to all who answer."""
 
     agent: str
     step: UUID
     conversation: tuple[Message, ...]
+    given: tuple[Message, ...] = ()
+
+    @property
+    def whole(self) -> tuple[Message, ...]:
+        """From the first word on."""
+        return (*self.given, *self.conversation)
 
     @property
     def is_blank(self) -> bool:
@@ -103,7 +110,7 @@ METHODS: Mapping[str, Method] = {"likelihood": by_likelihood, "verdict": by_verd
 async def _score(run: Judging, judge: str, n: int, answer: Answer) -> Step | None:
     if answer.is_blank:
         return None
-    return await run.step(judge, "score", n, lambda: run.agents[judge].score(answer.conversation))
+    return await run.step(judge, "score", n, lambda: run.agents[judge].score(answer.conversation, answer.given))
 
 
 def _nats(scored: Step | None) -> float | None:
@@ -111,7 +118,7 @@ def _nats(scored: Step | None) -> float | None:
 
 
 async def _ask(run: Judging, judge: str, n: int, first: Answer, second: Answer) -> None:
-    asked = verdict.question(first.conversation, second.conversation)
+    asked = verdict.question(first.whole, second.whole)
     step = await run.step(judge, "verdict", n, lambda: run.agents[judge].compare(asked))
     ballot = Ballot(
         id=ballot_id(run.id, judge, n),

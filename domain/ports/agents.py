@@ -44,8 +44,9 @@ class Agent(Protocol):
     async def reply(self, messages: Sequence[Message]) -> ModelCall:
         """What its model answers to just these messages. It neither adds to them nor remembers any."""
 
-    async def score(self, conversation: Sequence[Message]) -> ModelCall:
-        """How likely this agent, under its own system message and adapter, finds the assistant's turns."""
+    async def score(self, conversation: Sequence[Message], given: Sequence[Message] = ()) -> ModelCall:
+        """How likely this agent, under its own system message and adapter, finds the assistant's turns of a
+        conversation that goes on from what is `given`, whose own turns do not count."""
 
     async def compare(self, question: str) -> ModelCall:
         """Its verdict on two answers, shown in `question` as A and B; `domain.verdict` reads it from the output."""

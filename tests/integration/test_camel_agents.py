@@ -159,6 +159,19 @@ async def test_a_score_counts_every_turn_under_the_judges_own_system_message_and
     assert len({call.score, *(other.score for other in others)}) == 3
 
 
+async def test_a_score_counts_no_turn_of_what_is_given(agents: CamelAgents) -> None:
+    """Two answers to one prompt share its turns: counted, these would bring the two closer to each other."""
+    given = [Message("user", "Why?"), Message("assistant", "Because."), Message("user", "And?")]
+    answer = Message("assistant", "So.")
+    judge = agents.create(SPEC, "team@1", None)
+    alone, whole = await judge.score([answer], given), await judge.score([*given, answer])
+    first = await judge.score(given[:2])
+    assert alone.messages == whole.messages
+    assert alone.usage.output_tokens == whole.usage.output_tokens - first.usage.output_tokens
+    assert alone.score is not None
+    assert alone.score != whole.score
+
+
 async def test_a_verdict_is_held_to_its_schema_and_leaves_no_trace_in_memory(agents: CamelAgents) -> None:
     spacious = replace(SPEC, model=replace(SPEC.model, sampling=replace(SPEC.model.sampling, max_tokens=200)))
     agent = agents.create(spacious, None, 5)

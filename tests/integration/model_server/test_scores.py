@@ -54,6 +54,24 @@ def test_without_an_answer_every_message_of_the_assistant_is_scored_given_those_
     assert scored["usage"]["prompt_tokens"] == one_by_one[1]["usage"]["prompt_tokens"] - one_by_one[0]["tokens"]
 
 
+def test_what_the_assistant_says_in_messages_that_are_given_is_read_and_not_scored(client):
+    given = [
+        {"role": "user", "content": "Name a fruit."},
+        {"role": "assistant", "content": "An apple."},
+        {"role": "user", "content": "And another one?"},
+    ]
+    answer = "A pear, of course."
+    expected = client.post("/score", cast_to=dict, body={"model": "team@1", "messages": given, "answer": answer})
+
+    messages = [*given, {"role": "assistant", "content": answer}]
+    scored = client.post("/score", cast_to=dict, body={"model": "team@1", "messages": messages, "given": 3})
+
+    assert scored["mean_logprob"] == pytest.approx(expected["mean_logprob"], abs=1e-5)
+    assert scored["usage"] == expected["usage"]
+    with pytest.raises(openai.BadRequestError, match="nothing to score"):
+        client.post("/score", cast_to=dict, body={"model": "team@1", "messages": messages, "given": 4})
+
+
 @pytest.mark.parametrize("content", ["", None])
 def test_where_there_is_nothing_to_score_the_request_is_refused(client, content):
     messages = [{"role": "user", "content": "Hi"}]
