@@ -28,7 +28,7 @@ from adapters.tools.toolbox import NO_TOOLS, AgentTools, Toolbox
 from domain import verdict
 from domain.model_call import Message, ModelCall, ToolCall
 from domain.model_hosts import ModelHosts
-from domain.ports.agents import Heard, ModelRefused, ModelUnavailable, UsedTool
+from domain.ports.agents import CannotScore, Heard, ModelRefused, ModelUnavailable, UsedTool
 from domain.roster import AgentSpec, ModelSpec
 
 CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS = 900.0, 10.0
@@ -92,7 +92,7 @@ class CamelAgent:
         """Mean log-probability of the assistant's turns after what is given, under its own system message, if it has
         one. Raises ModelUnavailable."""
         if self._scores is None:
-            raise ModelRefused(f"{self.spec.model.platform} cannot score answers; write `ballot: verdict`")
+            raise CannotScore(f"{self.spec.model.platform} cannot score answers; write `ballot: verdict`")
         told = (Message("system", self.spec.system_message),) if self.spec.system_message else ()
         return await self._scores.score(conversation, (*told, *given))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
@@ -32,6 +32,10 @@ _ABOUT_THE_INPUT = {400, 413, 422}
 _TEXT_SHOWN = 500
 
 
+class NoSuchRoute(ModelRefused):
+    """The endpoint has no such route; its models and adapters have nothing to do with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a model is asked: what people call it, seconds from its first failure to giving up, and what keeps secrets
@@ -50,8 +54,8 @@ async def persistently(call: Callable[[], Awaitable[T]], endpoint: Endpoint, ada
     """What the call returns, once it does. `adapter`: what is asked for may be about to be loaded, and is given half a
     minute of the endpoint's patience for that.
 
-    Raises ModelRefused at once where another try is pointless (InputRefused where another input would help), and
-    ModelUnavailable when patience is used up.
+    Raises ModelRefused at once where another try is pointless (InputRefused where another input would help, and
+    NoSuchRoute), and ModelUnavailable when patience is used up.
     """
     patience = endpoint.patience
     backoff = Backoff(FIRST_DELAY, LONGEST_DELAY)
@@ -60,9 +64,9 @@ async def persistently(call: Callable[[], Awaitable[T]], endpoint: Endpoint, ada
         try:
             return await call()
         except Exception as error:
-            loading = adapter is not None and getattr(error, "status_code", None) == HTTPStatus.NOT_FOUND
             said = endpoint.words(error)
             refused = _refusal(error)(f"{endpoint.name} refused: {said}")
+            loading = adapter is not None and _is_missing(error) and not isinstance(refused, NoSuchRoute)
             if not (loading or _may_pass(error)):
                 raise refused from error
             delay = backoff.next_delay()
@@ -77,6 +81,10 @@ async def persistently(call: Callable[[], Awaitable[T]], endpoint: Endpoint, ada
         await asyncio.sleep(delay)
 
 
+def _is_missing(error: Exception) -> bool:
+    return getattr(error, "status_code", None) == HTTPStatus.NOT_FOUND
+
+
 def _may_pass(error: Exception) -> bool:
     """SDKs of all platforms carry the HTTP status under the same name as OpenAI's."""
     if isinstance(error, openai.APIConnectionError | httpx.TransportError | ConnectionError | TimeoutError):
@@ -86,6 +94,9 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _refusal(error: Exception) -> type[ModelRefused]:
-    """Our own model server calls it a bad request, too, where it is the adapter that it refuses."""
+    """Our own model server calls it a bad request, too, where it is the adapter that it refuses. Who has no such model
+    says so in an error's message; a framework that has no such route has none."""
+    if isinstance(error, openai.NotFoundError) and not (isinstance(error.body, Mapping) and "message" in error.body):
+        return NoSuchRoute
     about_the_input = getattr(error, "status_code", None) in _ABOUT_THE_INPUT
     return InputRefused if about_the_input and getattr(error, "code", None) != AdapterRefused.code else ModelRefused

@@ -12,14 +12,16 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.answer_cache import KeptAnswers
-from adapters.endpoint_patience import Endpoint, persistently
+from adapters.endpoint_patience import Endpoint, NoSuchRoute, persistently
 from adapters.endpoint_values import count, words
 from adapters.telemetry.gen_ai import SCORE, model_call
 from domain.model_call import Message, ModelCall, Usage
-from domain.ports.agents import InputRefused, ModelRefused
+from domain.ports.agents import CannotScore, InputRefused, ModelRefused
 
 SCORED = "scored"
 """The finish reason of such calls: nothing was generated."""
+
+REFUSALS: Mapping[type[Exception], type[ModelRefused]] = {InputRefused: InputRefused, NoSuchRoute: CannotScore}
 
 
 class _Usage(BaseModel):
@@ -100,10 +102,9 @@ class ScoreClient:
             response = await persistently(attempt, self._endpoint, self._adapter)
             score = _Score.model_validate_json(response.content)
         except (ModelRefused, ValidationError) as error:
-            refusal = InputRefused if isinstance(error, InputRefused) else ModelRefused
-            raise refusal(
-                f"{self._endpoint.name} did not score an answer: {error}; where an endpoint has no `POST /score` like "
-                "that of Caravan's model server, write `ballot: verdict`"
+            raise REFUSALS.get(type(error), ModelRefused)(
+                f"{self._endpoint.name} did not score an answer: {self._endpoint.hide(str(error))}; where an endpoint "
+                "has no `POST /score` like that of Caravan's model server, write `ballot: verdict`"
             ) from error
         if self._kept:
             await self._kept.keep(body, response.content, SCORED)

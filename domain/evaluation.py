@@ -33,8 +33,9 @@ class EvaluationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is asked: at most so many held-out `pairs` are scored, and at most so many `prompts` answered, in at
-    most `max_tokens` each. The `seed` draws them, and who is shown first."""
+    """How much is asked: at most so many held-out `pairs` are scored, and at most so many of their `prompts` answered,
+    in at most `max_tokens` each. The `seed` draws them, and who is shown first. Without pairs nothing is scored, which
+    not every server can do, and only answers are compared."""
 
     pairs: int = 200
     prompts: int = 40
@@ -44,9 +45,11 @@ class Plan:
     def check(self) -> None:
         """Raises Invalid for what is nothing, or more than an evaluation may be."""
         for name, most in _MOST.items():
-            least = 0 if name == "prompts" else 1
+            least = 1 if name == "max_tokens" else 0
             if not least <= getattr(self, name) <= most:
                 raise Invalid(f"{name} must lie between {least} and {most:,}")
+        if not (self.pairs or self.prompts):
+            raise Invalid("pairs and prompts are both 0: there is nothing to ask about")
         if not 0 <= self.seed < 2**31:
             raise Invalid("seed must lie in [0, 2**31)")
 

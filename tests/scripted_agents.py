@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from domain.model_call import Message, ModelCall, ToolCall, Usage
-from domain.ports.agents import Heard, InputRefused, ModelUnavailable, UsedTool
+from domain.ports.agents import CannotScore, Heard, InputRefused, ModelUnavailable, UsedTool
 from domain.roster import AgentSpec, ModelSpec
 
 
@@ -28,6 +28,7 @@ class ScriptedAgent:
     max_tokens: int | None
     calls: list[tuple[str, str, tuple[Message, ...]]]
     broken: bool = False
+    scores: bool = True
     memory: list[Message] = field(default_factory=list)
 
     async def answer(self, heard: Heard, tools: bool = True) -> ModelCall:
@@ -60,6 +61,8 @@ class ScriptedAgent:
         return self._call("reply", tuple(messages), f"Thus says {_digest(self.spec.name, *_texts(messages))}")
 
     async def score(self, conversation: Sequence[Message], given: Sequence[Message] = ()) -> ModelCall:
+        if not self.scores:
+            raise CannotScore("the endpoint has no such route")
         read = (*given, *conversation)
         if any("endless" in text for text in _texts(read)):
             raise InputRefused("the answer has too many tokens")
@@ -92,11 +95,12 @@ class ScriptedAgents:
     """The AgentFactory port. `calls` are those of all its agents: who, what for, and what went in."""
 
     broken: frozenset[str] = frozenset()
+    score: bool = True
     calls: list[tuple[str, str, tuple[Message, ...]]] = field(default_factory=list)
     created: list[ScriptedAgent] = field(default_factory=list)
 
     def create(self, spec: AgentSpec, adapter: str | None, max_tokens: int | None) -> ScriptedAgent:
-        agent = ScriptedAgent(spec, adapter, max_tokens, self.calls, spec.name in self.broken)
+        agent = ScriptedAgent(spec, adapter, max_tokens, self.calls, spec.name in self.broken, self.score)
         self.created.append(agent)
         return agent
 

@@ -20,7 +20,7 @@ from domain.evaluation import BASE, Evaluation, Plan, Subject
 from domain.evaluation_figures import Duel, Figures, Resample, ScoredPair, figures
 from domain.events import Actor, Recorded
 from domain.job import Json
-from domain.ports.agents import Agent, AgentFactory, InputRefused
+from domain.ports.agents import Agent, AgentFactory, CannotScore, InputRefused
 from domain.ports.datasets import DatasetPairs
 from domain.ports.events import EventLog, Execute
 from domain.ports.jobs import ResultFiles
@@ -29,6 +29,10 @@ from domain.roster import AgentSpec, ModelSpec, Sampling
 
 GROUP = 16
 """Pairs, or prompts, that are asked together, between two words on how far it is."""
+WITHOUT_SCORES = (
+    "where the adapter is not served by Caravan's own model server, ask for its win rate alone: `pairs` 0, and judges "
+    "with `ballot: verdict`"
+)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -77,7 +81,7 @@ class EvaluateAdapter:
         total = len(asked.pairs) + len(asked.prompts)
         scored, refused = await _by_group(asked.pairs, contest.score, attempt, 0, total)
         if refused and not scored:
-            raise PermanentFailure(f"no pair can be scored: {refused[0].reason}")
+            raise PermanentFailure(f"no pair can be scored: {refused[0].reason}; {WITHOUT_SCORES}")
         duels, unanswered = await _by_group(asked.prompts, contest.duel, attempt, len(asked.pairs), total)
         if unanswered and not duels:
             raise PermanentFailure(f"no prompt can be answered: {unanswered[0].reason}")
@@ -93,7 +97,7 @@ class EvaluateAdapter:
             asked = held_out(subject, plan, self.datasets, trainings_of(subject, self.log))
         except NotFound as gone:
             raise PermanentFailure(str(gone)) from gone
-        if not asked.pairs:
+        if not (asked.pairs or asked.prompts):
             raise PermanentFailure(
                 f"part {subject.part} of dataset {subject.dataset_id} has no pair to ask about"
                 + (f" but {asked.seen} whose prompts were trained on: name another dataset" if asked.seen else "")
@@ -150,6 +154,8 @@ async def _one(ask: Callable[[T], Awaitable[R]], item: T, attempt: Attempt) -> R
         return await ask(item)
     except InputRefused as refused:
         return Refused(item, str(refused))
+    except CannotScore as unable:
+        raise PermanentFailure(f"{unable}; {WITHOUT_SCORES}") from unable
     finally:
         attempt.heartbeat()
 

@@ -51,13 +51,13 @@ def held_out(subject: Subject, plan: Plan, datasets: DatasetPairs, trained_on: C
             else:
                 yield pair
 
-    drawn = nsmallest(plan.pairs, fresh(), key=lambda pair: _lot(plan.seed, pair.preference_id.bytes))
+    drawn = nsmallest(plan.pairs or plan.prompts, fresh(), key=lambda pair: _lot(plan.seed, pair.preference_id.bytes))
     prompts: dict[bytes, tuple[Message, ...]] = {}
     if plan.prompts:
         by_key = {prompt_key(pair.prompt): pair.prompt for pair in drawn}
         keys = nsmallest(plan.prompts, by_key, key=lambda key: _lot(plan.seed, key))
         prompts = {key: by_key[key] for key in keys}
-    return HeldOut(tuple(drawn), tuple(prompts.values()), left_out)
+    return HeldOut(tuple(drawn[: plan.pairs]), tuple(prompts.values()), left_out)
 
 
 def trainings_of(subject: Subject, log: EventLog) -> frozenset[TrainedOn]:

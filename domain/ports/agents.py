@@ -60,6 +60,10 @@ class ModelRefused(ModelUnavailable):
     """The endpoint understood the request and will not serve it; the same request will be refused again."""
 
 
+class CannotScore(ModelRefused):
+    """It only answers, as vLLM does: how likely it finds a given answer cannot be asked there."""
+
+
 class InputRefused(ModelRefused):
     """Because of what was sent, e.g. more tokens than the model takes: another input may well be served."""
 

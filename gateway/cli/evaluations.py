@@ -31,7 +31,9 @@ def start_evaluation(
     against: Annotated[str, typer.Option(help="base, production (what its alias means now) or an adapter.")] = BASE,
     dataset: Annotated[UUID | None, typer.Option(help="By default the one that it was trained on.")] = None,
     part: Annotated[str | None, typer.Option(help="By default the first that was held back.")] = None,
-    pairs: Annotated[int, typer.Option(help="At most so many pairs are scored.")] = USUAL.pairs,
+    pairs: Annotated[
+        int, typer.Option(help="At most so many pairs are scored; 0: none, for servers that only answer.")
+    ] = USUAL.pairs,
     prompts: Annotated[int, typer.Option(help="At most so many prompts are answered; 0: none.")] = USUAL.prompts,
     max_tokens: Annotated[int, typer.Option(help="Of each answer.")] = USUAL.max_tokens,
     seed: int = USUAL.seed,

@@ -27,7 +27,7 @@ from adapters.model_server.server import build
 from adapters.token_counter import ApproximateTokenCounter, ExactTokenCounter, token_counter
 from commands.policies.propose_pairs import ProposePairs
 from domain.model_call import Message, Usage
-from domain.ports.agents import ModelUnavailable
+from domain.ports.agents import CannotScore, ModelUnavailable
 from domain.preference import Preference
 from domain.ranking import Outcome
 from domain.roster import AgentSpec, ModelSpec, Sampling
@@ -198,6 +198,15 @@ async def test_an_adapter_that_nobody_loads_is_waited_for_and_then_refused(
         await agents.create(SPEC, "team@7", None).answer("Why?")
     with pytest.raises(ModelUnavailable, match="write `ballot: verdict`"):
         await agents.create(SPEC, "team@7", None).score([Message("user", "?"), Message("assistant", "!")])
+
+
+async def test_an_endpoint_that_only_answers_is_not_waited_for_to_score() -> None:
+    """It may be slow to load an adapter, but will not learn to score."""
+    with ScriptedEndpoint("Hi").up() as endpoint:
+        spec = replace(SPEC, model=ModelSpec("openai-compatible-model", "m", endpoint.url))
+        agent = CamelAgents("http://x/v1", "key", None, secrets={}, patience=600).create(spec, "team@1", None)
+        with pytest.raises(CannotScore, match="write `ballot: verdict`"):
+            await asyncio.wait_for(agent.score([Message("assistant", "!")]), 20)
 
 
 async def test_an_endpoint_that_stays_away_is_given_up() -> None:

@@ -175,7 +175,8 @@ def test_an_adapter_is_promoted_by_the_lower_ends_of_both_intervals() -> None:
 
 
 @pytest.mark.parametrize(
-    "plan", [Plan(pairs=0), Plan(prompts=-1), Plan(max_tokens=0), Plan(seed=-1), Plan(pairs=10**9)]
+    "plan",
+    [Plan(pairs=0, prompts=0), Plan(pairs=-1), Plan(prompts=-1), Plan(max_tokens=0), Plan(seed=-1), Plan(pairs=10**9)],
 )
 def test_an_evaluation_asks_about_something_and_not_about_everything(plan: Plan) -> None:
     with pytest.raises(Invalid):

@@ -111,6 +111,22 @@ async def test_what_a_model_will_not_take_is_left_out_and_told(court: Court) -> 
         await court.evaluate(court.ask(RequestEvaluation("team@3")))
 
 
+async def test_a_server_that_cannot_score_ends_the_evaluation_at_once_and_says_how_else_to_ask(court: Court) -> None:
+    """As vLLM, which only answers: another attempt would be refused as well."""
+    court.scripted.score = False
+    with pytest.raises(PermanentFailure, match=r"no such route; .*ask for its win rate alone: `pairs` 0"):
+        await court.evaluate(court.ask(RequestEvaluation("team@1")))
+
+
+async def test_without_pairs_nothing_is_scored_and_answers_alone_are_compared(court: Court) -> None:
+    court.scripted.score = False
+    id = court.ask(RequestEvaluation("team@1", plan=Plan(pairs=0, prompts=3)))
+    await court.evaluate(id)
+    found = court.figures(id)
+    assert (found.pairs, found.accuracies, found.gain, found.prompts) == (0, (), None, 3)
+    assert found.win_rate
+
+
 async def test_where_no_prompt_is_answered_there_are_no_figures(court: Court) -> None:
     court.an_adapter(court.a_dataset(train=TRAINED, test=["the unspeakable"]))
     id = court.ask(RequestEvaluation("team@2"))
@@ -176,7 +192,8 @@ def test_what_cannot_be_evaluated_is_refused_with_what_to_do(court: Court) -> No
         (RequestEvaluation("team@2"), Invalid, "--split test=10"),
         (RequestEvaluation("team@1", part="dev"), Invalid, "it has train, test"),
         (RequestEvaluation("team@1", judges=("eve",)), Invalid, "no agent eve"),
-        (RequestEvaluation("team@1", plan=Plan(pairs=0)), Invalid, "pairs must lie"),
+        (RequestEvaluation("team@1", plan=Plan(pairs=-1)), Invalid, "pairs must lie"),
+        (RequestEvaluation("team@1", plan=Plan(pairs=0, prompts=0)), Invalid, "nothing to ask about"),
     ):
         with pytest.raises(error, match=said):
             court.ask(command)
