@@ -26,7 +26,7 @@ from adapters.code_version import code_version
 from adapters.dpo.checkpoints import KEPT_PAIRS, last_whole_checkpoint
 from adapters.dpo.devices import must_have_gpus, uses_cpu, with_precision
 from adapters.dpo.job import DpoJob
-from adapters.dpo.options import dpo_config, lora_config
+from adapters.dpo.options import dpo_config, lora_config, must_have_its_layers
 from adapters.dpo.pairs import WeightedPair
 from adapters.dpo.reporting import ProgressCallback, Report
 from adapters.dpo.rounds import starting_adapter
@@ -58,6 +58,7 @@ def train(job: DpoJob, pairs: Sequence[WeightedPair], report: Report, stopping: 
         use_safetensors=True,
         local_files_only=True,
     )
+    must_have_its_layers(job, base)
     watch = ProgressCallback(report, stopping, config.early_stop)
     trainer = WeightedDPOTrainer(
         model=base,

@@ -140,6 +140,11 @@ def check_adapter(folder: Path, base_name: str, layers: LayerShapes, base_sha256
     return Adapter(folder.name, folder, settings, _sha256(weights), len(weights), key)
 
 
+def modules_of(layers: LayerShapes) -> set[str]:
+    """What `target_modules` may name."""
+    return {name.rpartition(".")[2] for name in layers}
+
+
 class _Broken(Exception):
     """A rule that the folder breaks."""
 
@@ -180,8 +185,7 @@ def _check_config(config: bytes, base_name: str, layers: LayerShapes) -> LoraSet
         raise _Broken(f"{ADAPTER_CONFIG}: {place}: {first['msg']}".replace(": : ", ": ")) from error
     if Path(settings.base_model_name_or_path).name != base_name:
         raise _Broken(f"it was trained for {settings.base_model_name_or_path!r}, and this is {base_name!r}")
-    unknown = set(settings.target_modules) - {name.rpartition(".")[2] for name in layers}
-    if unknown:
+    if unknown := set(settings.target_modules) - modules_of(layers):
         raise _Broken(f"target_modules names layers that the model does not have: {sorted(unknown)}")
     for setting, value in (settings.model_extra or {}).items():
         if value and setting not in _WITHOUT_EFFECT and value != _PEFT_DEFAULTS.get(setting):

@@ -263,6 +263,16 @@ def test_a_dataset_that_was_changed_is_refused(place: Place) -> None:
         place.trainer().train(job, fail_on_progress, never)
 
 
+@pytest.mark.parametrize("module", ["lm_head", "c_attn"])
+def test_layers_that_no_server_takes_an_adapter_of_are_refused_before_anything_is_trained(
+    place: Place, module: str
+) -> None:
+    """PEFT trains the output's, and overlooks what is not there beside what is."""
+    job = replace(place.job(), config=replace(CONFIG, target_modules=("q_proj", module)))
+    with pytest.raises(TrainingFailed, match=f"tiny-llama has no layer {module} that an adapter may change; it has "):
+        place.trainer().train(job, fail_on_progress, never)
+
+
 def test_options_that_were_offered_when_it_was_asked_for_and_are_no_longer_are_refused(place: Place) -> None:
     job = place.job()
     with pytest.raises(TrainingFailed, match="loss_type must name some of"):
