@@ -85,6 +85,13 @@ def _is_missing(error: Exception) -> bool:
     return getattr(error, "status_code", None) == HTTPStatus.NOT_FOUND
 
 
+def _lacks_the_route(error: Exception) -> bool:
+    """Who lacks a model names it; of a route that is not there, frameworks, and so vLLM, say the status's words."""
+    body = error.body if isinstance(error, openai.NotFoundError) else None
+    said = (body.get("message") or body.get("detail")) if isinstance(body, Mapping) else None
+    return said == HTTPStatus.NOT_FOUND.phrase
+
+
 def _may_pass(error: Exception) -> bool:
     """SDKs of all platforms carry the HTTP status under the same name as OpenAI's."""
     if isinstance(error, openai.APIConnectionError | httpx.TransportError | ConnectionError | TimeoutError):
@@ -94,9 +101,8 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _refusal(error: Exception) -> type[ModelRefused]:
-    """Our own model server calls it a bad request, too, where it is the adapter that it refuses. Who has no such model
-    says so in an error's message; a framework that has no such route has none."""
-    if isinstance(error, openai.NotFoundError) and not (isinstance(error.body, Mapping) and "message" in error.body):
+    """Our own model server calls it a bad request, too, where it is the adapter that it refuses."""
+    if _lacks_the_route(error):
         return NoSuchRoute
     about_the_input = getattr(error, "status_code", None) in _ABOUT_THE_INPUT
     return InputRefused if about_the_input and getattr(error, "code", None) != AdapterRefused.code else ModelRefused

@@ -51,7 +51,8 @@ def held_out(subject: Subject, plan: Plan, datasets: DatasetPairs, trained_on: C
             else:
                 yield pair
 
-    drawn = nsmallest(plan.pairs or plan.prompts, fresh(), key=lambda pair: _lot(plan.seed, pair.preference_id.bytes))
+    enough = plan.pairs or plan.prompts  # where none is scored, each is drawn for its prompt
+    drawn = nsmallest(enough, fresh(), key=lambda pair: _lot(plan.seed, pair.preference_id.bytes))
     prompts: dict[bytes, tuple[Message, ...]] = {}
     if plan.prompts:
         by_key = {prompt_key(pair.prompt): pair.prompt for pair in drawn}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+import httpx
+import openai
 import pytest
 
 from adapters import endpoint_patience
-from adapters.endpoint_patience import Endpoint, persistently
+from adapters.endpoint_patience import Endpoint, NoSuchRoute, persistently
 from domain.ports.agents import InputRefused, ModelRefused
 
 
@@ -42,6 +44,38 @@ async def test_a_refusal_says_whether_another_input_would_be_served(refusal: Ref
     with pytest.raises(ModelRefused) as refused:
         await persistently(call, Endpoint("the model"))
     assert isinstance(refused.value, InputRefused) is about_the_input
+
+
+@pytest.mark.parametrize(
+    ("body", "calls"),
+    [
+        ({"detail": "Not Found"}, 1),
+        ({"message": "Not Found", "code": 404}, 1),
+        ({"message": "The model `team@1` does not exist.", "code": 404}, 4),
+        ("404 page not found", 4),
+    ],
+)
+async def test_a_route_that_is_not_there_is_not_waited_for_as_an_adapter_is(
+    body: object, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bodies as OpenAI's client gives them: FastAPI's, vLLM's of a route and of a model, and that of a proxy."""
+    monkeypatch.setattr(endpoint_patience, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(endpoint_patience, "LONGEST_DELAY", 0.001)
+    asked = 0
+
+    async def call() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            return "an answer"
+        raise openai.NotFoundError("404", response=httpx.Response(404, request=httpx.Request("POST", "/")), body=body)
+
+    if calls == 1:
+        with pytest.raises(NoSuchRoute):
+            await persistently(call, Endpoint("the model"), adapter="team@1")
+    else:
+        assert await persistently(call, Endpoint("the model"), adapter="team@1") == "an answer"
+    assert asked == calls
 
 
 async def test_an_adapter_that_is_missing_takes_nothing_from_the_patience_with_a_restart(
