@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of, wr
 from adapters.dpo.failures import why_it_died, why_it_raised
 from adapters.dpo.job import DpoJob
 from adapters.dpo.launching import TrainingProcess, scrubbed
+from adapters.dpo.turns import devices_of, take_turn
+from adapters.embedded.errors import EmbeddedError
 from adapters.embedded.logs import LogFile
 from adapters.lora_passport import read_passport
 from domain.training import TrainedAdapter, TrainingCancelled, TrainingFailed, TrainingJob
@@ -33,9 +36,10 @@ class TrlTrainer:
     """Fulfils domain.ports.training.Trainer with TRL's DPOTrainer and PEFT's LoRA.
 
     `base_model_dir` holds the base model's safetensors and tokenizer; its name is the base model's. `work_dir` gets a
-    folder per run until the run is forgotten, `log_dir` a log per run for good. `device`: `auto` (a GPU for each
-    process where there are some), `cpu` or `cuda`. A cancelled child that does not stop within `grace_seconds` is
-    killed, and so is one that used no processor for `standstill_seconds`; its last checkpoint stays.
+    folder per run until the run is forgotten, and locks: of all trainers that share it, one trains on a device at a
+    time. `log_dir` gets a log per run for good. `device`: `auto` (a GPU for each process where there are some), `cpu`
+    or `cuda`. A cancelled child that does not stop within `grace_seconds` is killed, and so is one that used no
+    processor for `standstill_seconds`; its last checkpoint stays.
     """
 
     def __init__(
@@ -66,7 +70,8 @@ class TrlTrainer:
     def train(
         self, job: TrainingJob, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]
     ) -> TrainedAdapter:
-        """Blocks until the adapter is published. A job that was published before gives the same answer at once.
+        """Blocks until the adapter is published, and before that until the devices are free. A job that was published
+        before gives the same answer at once.
 
         `on_progress` hears of every step, and again of those repeated after a kill; what it raises ends the child and
         is passed on. `cancelled` is asked about twice a second. Raises TrainingCancelled, and TrainingFailed with the
@@ -74,7 +79,34 @@ class TrlTrainer:
         """
         if job.base_model != self._base_model:
             raise TrainingFailed(f"this trainer has {self._base_model!r}, not {job.base_model!r}: ask for what it has")
-        log = LogFile(self.log_file(job.run_id))
+        if not self._adapters.path(job.adapter_name).exists():
+            log = LogFile(self.log_file(job.run_id))
+            with self._turn(job, log, cancelled):
+                self._make(job, log, on_progress, cancelled)
+        return self._published(job)
+
+    def forget(self, run_id: UUID) -> None:
+        """Throws the run's folder away, with its checkpoints: nobody will go on with it."""
+        shutil.rmtree(self._folder(run_id), ignore_errors=True)
+
+    def _turn(self, job: TrainingJob, log: LogFile, cancelled: Callable[[], bool]) -> AbstractContextManager[object]:
+        """Within it the devices are this training's alone. Raises TrainingCancelled or TrainingFailed."""
+
+        def say(words: str) -> None:
+            logger.info("training run {} {}", job.run_id, words)
+            with log.open() as lines:
+                lines.write(f"{words}\n".encode())
+
+        devices = devices_of(self._device, scrubbed(os.environ, job.config.num_processes))
+        try:
+            return take_turn(self._work_dir / "devices", devices, cancelled, say)
+        except (OSError, EmbeddedError) as error:
+            raise failure(why_it_raised(error), log) from error
+
+    def _make(
+        self, job: TrainingJob, log: LogFile, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]
+    ) -> None:
+        """Until the adapter is there. Raises TrainingCancelled or TrainingFailed."""
         kills = 0
         while not self._adapters.path(job.adapter_name).exists():
             try:
@@ -100,11 +132,6 @@ class TrlTrainer:
                 raise failure("the training process stands still again and again", log)
             elif returncode:
                 raise failure(why_it_died(returncode), log)
-        return self._published(job)
-
-    def forget(self, run_id: UUID) -> None:
-        """Throws the run's folder away, with its checkpoints: nobody will go on with it."""
-        shutil.rmtree(self._folder(run_id), ignore_errors=True)
 
     def _published(self, job: TrainingJob) -> TrainedAdapter:
         """What the adapter's passport says, if this run made it."""

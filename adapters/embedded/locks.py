@@ -36,9 +36,13 @@ class OwnerLock:
                 os.close(file)
                 raise FolderInUse(self.path.parent, pid)
             time.sleep(0.05)
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
+        try:
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        except OSError:  # a full disk must not leave it locked for as long as this process lives
+            self.release()
+            raise
 
     def release(self) -> None:
         """Let go. The file stays: removing it would let two owners lock two files of one name."""
