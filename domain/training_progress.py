@@ -16,7 +16,8 @@ class Progress:
     takes k3 (Schulman 2020, "Approximating KL divergence"), on the dataset's answers and not on the model's own.
     `entropy` in nats a token. `grad_norm` is that before clipping. `truncated` is the share of pairs that `max_length`
     cut, `chosen_length` the chosen answers' length in tokens, `length_lead` how much longer they are than the rejected,
-    and `length_correlation` Pearson's r of that with the margin; None for fewer than 3 pairs, or where all are alike.
+    and `length_correlation` Pearson's r of that with the margin, over all pairs of the step, however many batches they
+    came in; None for fewer than 3 pairs, or where all are alike.
     """
 
     step: int

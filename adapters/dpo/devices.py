@@ -32,6 +32,13 @@ def computes_bf16(device: str) -> bool:
     return used and any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
+def compute_alike(device: str) -> None:
+    """The same numbers each time on a GPU, too, as far as PyTorch knows how; of what it does not, it warns in the log.
+    cuBLAS has to find CUBLAS_WORKSPACE_CONFIG besides."""
+    if not uses_cpu(device):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def must_have_gpus(device: str, processes: int) -> None:
     """Raises NoGpu where several processes cannot have a GPU each. On the CPU they share its cores."""
     if processes > 1 and not uses_cpu(device) and (found := torch.cuda.device_count()) < processes:

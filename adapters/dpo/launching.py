@@ -162,6 +162,7 @@ def scrubbed(environment: Mapping[str, str], processes: int = 1) -> dict[str, st
         "HF_DATASETS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # see devices.compute_alike
         "PYTHONHASHSEED": "0",  # PEFT writes a set into adapter_config.json
         "WANDB_DISABLED": "true",
     }

@@ -45,6 +45,10 @@ Report = Callable[..., None]
 """Tells the parent one thing by its name: `report(progress={...})`."""
 
 
+class AskedToStop(Exception):
+    """Before the first step, so that there is nothing to keep."""
+
+
 class ProgressCallback(TrainerCallback):
     """Reports each step. Stops the training with a checkpoint when that was asked for, and without one at a warning of
     `early_stop`: `stopped_by` then says which, and the adapter is finished."""
@@ -59,14 +63,18 @@ class ProgressCallback(TrainerCallback):
         self._began, self._first_step = time.monotonic(), 0
         self.stopped_by: HealthCode | None = None
 
+    def heed(self) -> None:
+        """To be called by all processes alike while a training is prepared. Raises AskedToStop."""
+        if self._is_asked_to_stop():
+            raise AskedToStop
+
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._began, self._first_step = time.monotonic(), state.global_step
         self._steps = [progress_of(logs, state) for logs in state.log_history if "loss" in logs]
         self._report(started={"device": str(args.device), "step": state.global_step})
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # All processes have to stop after the same step, whichever hears of it first.
-        if any(gather_object([self._stopping()])):
+        if self._is_asked_to_stop():
             control.should_training_stop = control.should_save = True
         if state.global_step >= state.max_steps:
             _keep_no_checkpoint(control)
@@ -88,6 +96,10 @@ class ProgressCallback(TrainerCallback):
         self._report(progress=asdict(progress))
         if self._early_stop and state.global_step < state.max_steps:
             self._stop_early(control)
+
+    def _is_asked_to_stop(self) -> bool:
+        # All processes have to stop at the same place, whichever hears of it first.
+        return any(gather_object([self._stopping()]))
 
     def _stop_early(self, control: TrainerControl) -> None:
         self.stopped_by = next((w.code for w in warnings(self._steps) if w.code in self._early_stop), None)

@@ -24,11 +24,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 from adapters.artifacts import ADAPTER_WEIGHTS, PublishedAdapters, sha256_of
 from adapters.code_version import code_version
 from adapters.dpo.checkpoints import KEPT_PAIRS, last_whole_checkpoint
-from adapters.dpo.devices import must_have_gpus, uses_cpu, with_precision
+from adapters.dpo.devices import compute_alike, must_have_gpus, uses_cpu, with_precision
 from adapters.dpo.job import DpoJob
 from adapters.dpo.options import dpo_config, lora_config, must_have_its_layers
 from adapters.dpo.pairs import WeightedPair
-from adapters.dpo.reporting import ProgressCallback, Report
+from adapters.dpo.reporting import AskedToStop, ProgressCallback, Report
 from adapters.dpo.rounds import starting_adapter
 from adapters.dpo.weighting import WeightedDPOTrainer
 from adapters.lora_passport import Metrics, Passport
@@ -43,23 +43,44 @@ def train(job: DpoJob, pairs: Sequence[WeightedPair], report: Report, stopping: 
     """Goes on from the last whole checkpoint, to the end, to an early stop, or until asked to stop."""
     began = time.monotonic()
     must_have_gpus(job.device, job.job.config.num_processes)
+    compute_alike(job.device)
     processes = PartialState(cpu=uses_cpu(job.device))
     with processes.main_process_first():
         job = with_precision(job)
         checkpoint = last_whole_checkpoint(job.folder, job.job.config.num_processes)
         dataset = kept_dataset(job.folder / KEPT_PAIRS, pairs)
-    config, start_from = job.job.config, job.job.start_from
-    set_seed(config.seed)
     base_sha256 = sha256_of_weights(job.base_model_dir)
     job.must_have_its_base(base_sha256)
+    watch = ProgressCallback(report, stopping, job.job.config.early_stop)
+    try:
+        trainer = prepared(job, dataset, base_sha256, watch)
+    except AskedToStop:
+        report(cancelled=0)
+        return
+    # What came before may have been kept from an earlier try, which then drew no numbers for it.
+    set_seed(job.job.config.seed)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < trainer.state.max_steps and not watch.stopped_by:
+        report(cancelled=trainer.state.global_step)
+        return
+    if processes.is_main_process:
+        publish(job, trainer, base_sha256, watch.stopped_by, seconds=time.monotonic() - began)
+        report(finished=None)
+
+
+def prepared(job: DpoJob, dataset: Dataset, base_sha256: str, watch: ProgressCallback) -> WeightedDPOTrainer:
+    """All that comes before the first step: the model is loaded, and the reference asked about the pairs. Raises
+    AskedToStop."""
+    config, start_from = job.job.config, job.job.start_from
+    set_seed(config.seed)
     base = AutoModelForCausalLM.from_pretrained(
         job.base_model_dir,
         dtype=torch.bfloat16 if config.precision == "bf16" else torch.float32,
         use_safetensors=True,
         local_files_only=True,
     )
+    watch.heed()
     must_have_its_layers(job, base)
-    watch = ProgressCallback(report, stopping, config.early_stop)
     trainer = WeightedDPOTrainer(
         model=base,
         args=dpo_config(job),
@@ -69,19 +90,10 @@ def train(job: DpoJob, pairs: Sequence[WeightedPair], report: Report, stopping: 
         callbacks=[watch],
         start=starting_adapter(job, base, base_sha256),
         reference=start_from.reference if start_from else Reference.BASE,
+        heed=watch.heed,
     )
-    if stopping():
-        report(cancelled=0)
-        return
-    # What came before may have been kept from an earlier try, which then drew no numbers for it.
-    set_seed(config.seed)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < trainer.state.max_steps and not watch.stopped_by:
-        report(cancelled=trainer.state.global_step)
-        return
-    if processes.is_main_process:
-        publish(job, trainer, base_sha256, watch.stopped_by, seconds=time.monotonic() - began)
-        report(finished=None)
+    watch.heed()
+    return trainer
 
 
 def kept_dataset(folder: Path, pairs: Sequence[WeightedPair]) -> Dataset:

@@ -12,7 +12,7 @@ its share of the tokens, as it does in TRL.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -50,10 +50,20 @@ class WeighingCollator(DataCollatorForPreference):
 
 class WeightedDPOTrainer(DPOTrainer):
     """Of a dataset with a column `weight`. `start` is an adapter to go on from, one of the form that `peft_config` has;
-    with `reference` START it is also what log-probabilities are compared with, which have to be precomputed then."""
+    with `reference` START it is also what log-probabilities are compared with, which have to be precomputed then.
+    `heed` is called before each batch of these, which may take hours, and raises whatever is to end it."""
 
-    def __init__(self, *args: Any, start: Adapter | None = None, reference: Reference = Reference.BASE, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        start: Adapter | None = None,
+        reference: Reference = Reference.BASE,
+        heed: Callable[[], None] = lambda: None,
+        **kwargs: Any,
+    ):
         self._reference_adapter = start if reference is Reference.START else None
+        self._heed = heed
+        self._compared: list[Tensor] = []
         super().__init__(*args, **kwargs)
         if start:
             set_peft_model_state_dict(self.model, start.tensors())
@@ -90,6 +100,11 @@ class WeightedDPOTrainer(DPOTrainer):
         finally:
             model.delete_adapter("ref")
 
+    def compute_ref_log_probs(self, model: Any, inputs: Inputs) -> Any:
+        """For TRL, which precomputes them; `_compute_loss` asks amid a step, which nothing ends."""
+        self._heed()
+        return super().compute_ref_log_probs(model, inputs)  # type: ignore[no-untyped-call]
+
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
         columns = cast(list[str], self._signature_columns)
@@ -99,7 +114,7 @@ class WeightedDPOTrainer(DPOTrainer):
     def _compute_loss(self, model: Callable[..., Any], inputs: Inputs, return_outputs: bool) -> Any:
         inputs, (weights, truncated) = _without_ours(inputs)
         if not self._precomputed:
-            logps = self.compute_ref_log_probs(self.model, inputs)  # type: ignore[no-untyped-call]
+            logps = super().compute_ref_log_probs(self.model, inputs)  # type: ignore[no-untyped-call]
             inputs |= dict(zip(("ref_chosen_logps", "ref_rejected_logps"), logps, strict=True))
         heard = Heard(model)
         loss = super()._compute_loss(heard, inputs, return_outputs)  # type: ignore[no-untyped-call]
@@ -149,10 +164,16 @@ class WeightedDPOTrainer(DPOTrainer):
             "length_lead": (long - short).mean(),
             "truncated": cut.mean(),
         }
-        correlation = _correlation(chosen - rejected, long - short)
+        self._compared.append(torch.stack([chosen - rejected, long - short]).float().cpu())
         metrics = self._metrics["train" if cast(PeftModel, self.model).training else "eval"]
-        for name, value in (found | correlation).items():
+        for name, value in found.items():
             metrics[name].append(value.item())
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds what only all pairs of a step tell together: a batch may be of one."""
+        logs |= _length_correlation(self._compared)
+        self._compared.clear()
+        super().log(logs, start_time)
 
 
 class Heard:
@@ -182,8 +203,9 @@ def _of_pair(tensors: Mapping[str, Any], pair: int, pairs: int) -> dict[str, Any
     }
 
 
-def _correlation(margins: Tensor, leads: Tensor) -> dict[str, Tensor]:
-    """Pearson's; nothing where it means nothing."""
-    if len(margins) < FEWEST_TO_CORRELATE or not margins.std() or not leads.std():
+def _length_correlation(compared: Sequence[Tensor]) -> dict[str, float]:
+    """Pearson's, of margins with leads in length, batch by batch; nothing where it means nothing."""
+    pairs = torch.cat([torch.zeros(2, 0), *compared], dim=1)
+    if pairs.shape[1] < FEWEST_TO_CORRELATE or not pairs.std(dim=1).all():
         return {}
-    return {"length_correlation": torch.corrcoef(torch.stack([margins, leads]))[0, 1]}
+    return {"length_correlation": torch.corrcoef(pairs)[0, 1].item()}

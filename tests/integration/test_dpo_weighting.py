@@ -45,6 +45,25 @@ class Bench:
         batch: dict[str, Tensor] = self.trainer.data_collator(rows)
         return batch | ({"weight": torch.tensor(weights)} if isinstance(self.trainer, WeightedDPOTrainer) else {})
 
+    def batch_of(self, pair: int) -> dict[str, Tensor]:
+        """That pair alone."""
+        batch: dict[str, Tensor] = self.trainer.data_collator([dict(self.trainer.train_dataset[pair])])
+        return batch
+
+    def logged(self, *batches: dict[str, Tensor]) -> dict[str, float]:
+        """What is said of a step of these batches."""
+        self.trainer.log({})
+        for batch in batches:
+            self.loss(batch)
+        logs: dict[str, float] = {}
+        self.trainer.log(logs)
+        return logs
+
+    def margins_and_leads(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Of each pair, by hand: the margin without beta, and the chosen answer's lead in tokens."""
+        now, base = self.log_probs(batch)
+        return _lead(now - base), _lead(batch["completion_mask"][:, 1:].sum(dim=1).float())
+
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         loss: Tensor = self.trainer.compute_loss(self.trainer.model, batch)
         return loss
@@ -104,7 +123,20 @@ def theirs(made: Any) -> Bench:
     return Bench(made(DPOTrainer, (1.0, 1.0, 1.0, 1.0)))
 
 
-def make(base: Path, folder: Path, kind: type[DPOTrainer], weights: tuple[float, ...], precompute: bool = True) -> Any:
+def _lead(of_answers: Tensor) -> Tensor:
+    chosen, rejected = of_answers.chunk(2)
+    return chosen - rejected
+
+
+def make(
+    base: Path,
+    folder: Path,
+    kind: type[DPOTrainer],
+    weights: tuple[float, ...],
+    precompute: bool = True,
+    batch: int = 8,
+    **more: Any,
+) -> Any:
     trainer = kind(
         model=AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
         args=DPOConfig(
@@ -113,6 +145,7 @@ def make(base: Path, folder: Path, kind: type[DPOTrainer], weights: tuple[float,
             label_smoothing=0.1,
             max_length=MAX_LENGTH,
             precompute_ref_log_probs=precompute,
+            per_device_train_batch_size=batch,
             bf16=False,
             gradient_checkpointing=False,
             use_cpu=True,
@@ -121,6 +154,7 @@ def make(base: Path, folder: Path, kind: type[DPOTrainer], weights: tuple[float,
         train_dataset=Dataset.from_list([a_row(*said, weight) for said, weight in zip(ANSWERS, weights, strict=True)]),
         processing_class=AutoTokenizer.from_pretrained(base),
         peft_config=LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"),
+        **more,
     )
     chance = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -211,5 +245,28 @@ def test_a_batch_is_measured_once_and_as_one_reckons_by_hand(ours: Bench) -> Non
     }
     for name, value in expected.items():
         assert measured[name] == [pytest.approx(float(value), rel=1e-3, abs=1e-5)], name
-    assert -1 <= measured["length_correlation"][0] <= 1
     assert batch["truncated"].tolist() == [True, True, False, False]
+
+
+def test_margins_and_lengths_are_compared_over_all_batches_of_a_step(ours: Bench) -> None:
+    batches = [ours.batch_of(pair) for pair in range(4)]
+    margins, leads = map(torch.cat, zip(*map(ours.margins_and_leads, batches), strict=True))
+    by_hand = float(torch.corrcoef(torch.stack([margins, leads]))[0, 1])
+    assert ours.logged(*batches)["length_correlation"] == pytest.approx(by_hand, rel=1e-3)
+    assert "length_correlation" not in ours.logged(*batches[:2]), "two pairs tell nothing, nor do those of before"
+
+
+def test_the_reference_is_asked_about_no_batch_more_once_that_is_to_end(made: Any) -> None:
+    asked: list[None] = []
+
+    class Enough(Exception):
+        pass
+
+    def heed() -> None:
+        if len(asked) == 2:
+            raise Enough
+        asked.append(None)
+
+    with pytest.raises(Enough):
+        made(WeightedDPOTrainer, (1.0, 0.5, 0.25, 0.75), batch=1, heed=heed)
+    assert len(asked) == 2

@@ -16,7 +16,7 @@ import pytest
 from adapters.artifacts import ADAPTER_WEIGHTS, sha256_of
 from adapters.code_version import code_version
 from adapters.lora_passport import read_passport
-from domain.training import TrainingFailed
+from domain.training import TrainingCancelled, TrainingFailed
 from domain.training_progress import Progress
 from tests.integration.trainings import (
     CONFIG,
@@ -28,6 +28,7 @@ from tests.integration.trainings import (
     killed_before_any_checkpoint,
     killed_twice,
     never,
+    some_pairs,
     training_processes,
     without_a_break,
 )
@@ -214,6 +215,18 @@ def test_what_stands_still_again_and_again_has_failed_and_its_log_says_where(tin
     with pytest.raises(TrainingFailed, match="stands still again and again") as failure:
         place.trainer().train(replace(place.job(), dataset_file=str(dataset)), fail_on_progress, never)
     assert "in take_pairs" in str(failure.value)
+
+
+def test_a_cancel_is_heard_while_the_reference_is_asked_about_many_pairs(place: Place) -> None:
+    job = replace(place.job(some_pairs() * 100), config=replace(CONFIG, max_pairs=600))
+
+    def says() -> str:
+        log = place.trainer().log_file(job.run_id)
+        return log.read_text() if log.exists() else ""
+
+    with pytest.raises(TrainingCancelled):
+        place.trainer().train(job, fail_on_progress, cancelled=lambda: "log probs for train dataset" in says())
+    assert "300/300" not in says()
 
 
 def test_a_finished_run_leaves_nothing_to_go_on_with_once_it_is_forgotten(unbroken: Trained) -> None:

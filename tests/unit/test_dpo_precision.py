@@ -1,4 +1,4 @@
-"""In which precision a training computes."""
+"""How a training computes: in which precision, and whether alike each time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapters.dpo.devices import with_precision
+from adapters.dpo.devices import compute_alike, with_precision
 from adapters.dpo.job import DpoJob
 from domain.training import TrainingJob
 from domain.training_config import TrainingConfig
@@ -48,3 +48,18 @@ def test_a_training_that_goes_on_elsewhere_keeps_its_precision(monkeypatch: pyte
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_what_is_asked_for_by_name_is_done(precision: str, tmp_path: Path) -> None:
     assert settled(precision, tmp_path) == precision
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device", "asked"), [(True, "auto", True), (True, "cpu", False), (False, "auto", False)]
+)
+def test_a_gpu_is_asked_for_the_same_numbers_each_time(
+    gpu: bool, device: str, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    try:
+        compute_alike(device)
+        assert torch.are_deterministic_algorithms_enabled() == asked
+        assert torch.is_deterministic_algorithms_warn_only_enabled() == asked
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -17,6 +17,11 @@ def test_a_training_uses_a_gpu_a_process_and_the_operator_says_which() -> None:
     assert scrubbed({}, processes=2)["CUDA_VISIBLE_DEVICES"] == "0,1"
 
 
+def test_cublas_is_told_to_compute_alike_whatever_it_was_told_before() -> None:
+    for told in ({}, {"CUBLAS_WORKSPACE_CONFIG": ":0:0"}):
+        assert scrubbed(told)["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
 def test_several_processes_are_started_by_accelerate() -> None:
     assert launcher(1) == [sys.executable]
     assert launcher(2)[:6] == [
