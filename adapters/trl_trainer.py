@@ -99,6 +99,7 @@ class TrlTrainer:
 
         devices = devices_of(self._device, scrubbed(os.environ, job.config.num_processes))
         try:
+            log.open().close()  # whoever looks for it sees that it is here
             return take_turn(self._work_dir / "devices", devices, cancelled, say)
         except (OSError, EmbeddedError) as error:
             raise failure(why_it_raised(error), log) from error

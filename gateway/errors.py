@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
@@ -67,6 +68,19 @@ class NotInTheAudit(DomainError):
         super().__init__(
             f"the audit could not take in the event at {position}, and does not know what led to it or what it led to; "
             "`caravan projections parked audit` says why"
+        )
+
+
+class LogElsewhere(DomainError):
+    """A training's log is not on the gateway's machine. HTTP 404."""
+
+    status = 404
+
+    def __init__(self, run: UUID, trainer: str | None) -> None:
+        who = f"its trainer, {trainer}," if trainer else "its trainer"
+        super().__init__(
+            f"the log of training run {run} is not on the gateway's machine: {who} writes it into its own "
+            f"CARAVAN_HOME, as logs/training-{run}.log, from which `clean-up` removes it after a while"
         )
 
 

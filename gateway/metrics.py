@@ -22,6 +22,7 @@ from projections.status import status
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds."""
+STREAMS = ("/v1/stream", "/v1/training-runs/{run_id}/log/stream")
 
 
 class RequestMetrics:
@@ -41,7 +42,7 @@ class RequestMetrics:
 
     def observe(self, route: str, method: str, status: int, seconds: float, problem: str | None) -> None:
         """`route` is the template, e.g. `/v1/workflows/{run_id}`; `problem` the last word of the problem's type."""
-        if route != "/v1/stream":
+        if route not in STREAMS:
             self._seconds.labels(route, method, status).observe(seconds)
         if problem:
             self._errors.labels(problem).inc()

@@ -22,6 +22,7 @@ from gateway.auth import Doorkeeper
 from gateway.frames import Heartbeat, Message, Wanted
 from gateway.serving import ENCODED
 from gateway.tail import Tail, TooSlow
+from gateway.training_log import TrainingLog, follow
 from projections.failures import OUTAGES
 
 PROTOCOL = "caravan.v1"
@@ -61,12 +62,15 @@ class Streams:
     doorkeeper: Doorkeeper
     live_text: LiveText
 
-    async def messages(self, wanted: Wanted, after: int | None, token: str) -> AsyncGenerator[Sequence[Message]]:
+    def messages(self, wanted: Wanted, after: int | None, token: str) -> AsyncGenerator[Sequence[Message]]:
         """What `Tail.follow` yields, for as long as the token is valid; of the heartbeats one in a long while.
 
         Raises Ended.
         """
-        checked_at = spoke_at = time.monotonic()
+        return _sparing(self._allowed(wanted, after, token))
+
+    async def _allowed(self, wanted: Wanted, after: int | None, token: str) -> AsyncGenerator[Sequence[Message]]:
+        checked_at = time.monotonic()
         heard = self.live_text.following(wanted.aggregate) if wanted.deltas and wanted.aggregate else nullcontext()
         try:
             async with aclosing(self.tail.follow(wanted, after, heard)) as batches:
@@ -76,9 +80,7 @@ class Streams:
                         checked_at = now
                         if await self.doorkeeper.caller(token, only_reads=True) is None:
                             raise Ended(*REVOKED)
-                    if not isinstance(batch[0], Heartbeat) or now - spoke_at >= HEARTBEAT_SECONDS:
-                        spoke_at = now
-                        yield batch
+                    yield batch
         except TooSlow as error:
             raise Ended(*TOO_SLOW) from error
         except OUTAGES as error:
@@ -102,7 +104,11 @@ class Streams:
 
     def events(self, wanted: Wanted, after: int | None, token: str) -> EventSourceResponse:
         """The same as server-sent events; a comment now and then while nothing happens."""
-        return _PatientResponse(_as_sse(self.messages(wanted, after, token)), ping=0, send_timeout=SEND_SECONDS)
+        return _response(self.messages(wanted, after, token))
+
+    def training_log(self, log: TrainingLog, after: int, token: str) -> EventSourceResponse:
+        """A training's log from a byte on, until the run is over."""
+        return _response(_sparing(follow(log, after, self._allowed(log.turns, log.position, token))))
 
 
 class _PatientResponse(EventSourceResponse):
@@ -113,6 +119,21 @@ class _PatientResponse(EventSourceResponse):
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
             logger.info("stream ended: {}", TOO_SLOW[1])
+
+
+def _response(batches: AsyncGenerator[Sequence[Message]]) -> EventSourceResponse:
+    return _PatientResponse(_as_sse(batches), ping=0, send_timeout=SEND_SECONDS)
+
+
+async def _sparing(batches: AsyncGenerator[Sequence[Message]]) -> AsyncGenerator[Sequence[Message]]:
+    """Of the heartbeats one in a long while."""
+    spoke_at = time.monotonic()
+    async with aclosing(batches):
+        async for batch in batches:
+            now = time.monotonic()
+            if not isinstance(batch[0], Heartbeat) or now - spoke_at >= HEARTBEAT_SECONDS:
+                spoke_at = now
+                yield batch
 
 
 async def _send(socket: WebSocket, batches: AsyncGenerator[Sequence[Message]]) -> None:

@@ -55,3 +55,26 @@ def _stream(api: Api, after: int, query: dict[str, Any]) -> Iterator[Json]:
                 return
             if message.data:  # a heartbeat has none
                 yield message.json()
+
+
+def growing_log(api: Api, path: str, elsewhere: Callable[[str], None]) -> Iterator[str]:
+    """The end of a log, and what is added until it is whole: through lost connections and outages, each piece once.
+    Where it is not to be had, `elsewhere` hears why, once."""
+    heard_to: str | None = None
+    told = False
+    while True:
+        try:
+            with api.stream(path, from_byte=heard_to) as response:
+                for message in EventSource(response).iter_sse():
+                    match message.event:
+                        case "log":
+                            heard_to = message.id
+                            yield message.json()["text"]
+                        case "elsewhere" if not told:
+                            told = True
+                            elsewhere(message.json()["detail"])
+                        case "over":
+                            return
+        except (httpx.TransportError, Unavailable):
+            pass
+        time.sleep(POLL_SECONDS)

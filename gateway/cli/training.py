@@ -14,8 +14,8 @@ from domain.training_config import TrainingConfig
 from domain.training_health import HealthCode
 from gateway.cli.client import Api, ApiError, Json, open_api
 from gateway.cli.datasets import build_dataset
-from gateway.cli.follow import patiently
-from gateway.cli.output import AsJson, errors, plain_errors, show, show_answer, show_pages
+from gateway.cli.follow import growing_log, patiently
+from gateway.cli.output import AsJson, complain, errors, plain_errors, show, show_answer, show_pages
 from gateway.cli.progress import progress_bar
 from gateway.settings import Settings
 
@@ -96,11 +96,18 @@ def cancel_training(run: UUID, reason: str = "cancelled from the command line", 
 
 
 @trainings.command("log")
-def print_log(run: UUID) -> None:
+def print_log(
+    run: UUID,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training is over.")] = False,
+) -> None:
     """Print the end of what the libraries said during a training."""
     with plain_errors():
-        text = open_api(Settings()).send("GET", f"/v1/training-runs/{run}/log").text
-    typer.echo(text, nl=False)
+        api = open_api(Settings())
+        if follow:
+            for text in growing_log(api, f"/v1/training-runs/{run}/log/stream", complain):
+                typer.echo(text, nl=False)
+        else:
+            typer.echo(api.send("GET", f"/v1/training-runs/{run}/log").text, nl=False)
 
 
 @trainings.command("health")

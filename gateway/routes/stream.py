@@ -73,17 +73,18 @@ Filter = Annotated[Wanted, Depends(_wanted)]
 Start = Annotated[int | None, Depends(_start)]
 
 
-def _streams(connection: HTTPConnection) -> Streams:
+def streams_of(connection: HTTPConnection) -> Streams:
+    """The streams of the app that serves it."""
     return cast(Streams, connection.app.state.streams)
 
 
 @router.get("", response_class=EventSourceResponse, dependencies=needs(Role.VIEWER), responses=EVENTS | responses(422))
 async def follow_as_sse(request: Request, wanted: Filter, start: Start) -> EventSourceResponse:
     """Server-sent events. A client that comes back with Last-Event-ID, as browsers do, misses and repeats nothing."""
-    return _streams(request).events(wanted, start, request.state.token)
+    return streams_of(request).events(wanted, start, request.state.token)
 
 
 @router.websocket("", dependencies=[Depends(only_known), Depends(Needs(Role.VIEWER))])
 async def follow_as_websocket(socket: WebSocket, wanted: Filter, start: Start) -> None:
     """One CloudEvent a text frame. A browser offers the subprotocols `caravan.v1` and `bearer.<token>`."""
-    await _streams(socket).websocket(socket, wanted, start)
+    await streams_of(socket).websocket(socket, wanted, start)

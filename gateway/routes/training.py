@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import BeforeValidator, Field
+from sse_starlette import EventSourceResponse
 
 from commands.training import CancelTraining, RequestTraining
 from domain.access import Role
@@ -18,7 +18,7 @@ from domain.training import Reference, TrainingState
 from domain.training_config import RENAMED, TrainingConfig
 from gateway.adapter_shapes import TrainingEntry, TrainingStep, TrainingWarning
 from gateway.auth import needs
-from gateway.errors import responses
+from gateway.errors import Answers, responses
 from gateway.requests import (
     NO_REASON,
     Commands,
@@ -32,8 +32,10 @@ from gateway.requests import (
     found,
     viewing,
 )
+from gateway.routes.stream import streams_of
 from gateway.shapes import PageOf, page_of
 from gateway.strict import Body, StrictRoute
+from gateway.training_log import TrainingLog
 from projections import training_metrics, training_runs
 
 router = APIRouter(
@@ -50,6 +52,13 @@ def _by_their_names(config: object) -> object:
     return config
 
 
+Byte = Annotated[int, Field(ge=0, le=2**63 - 1)]
+SAID: Answers = {
+    200: {
+        "description": "`log`, `elsewhere` and `over`; `id` is the byte up to which the log was sent",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
 Config = Annotated[TrainingConfig, BeforeValidator(_by_their_names)]
 
 
@@ -123,22 +132,33 @@ async def cancel_training(
     return await command(CancelTraining(run_id, body.reason, version))
 
 
+def _log(run_id: UUID, view: Trainings, core: CoreOf) -> TrainingLog:
+    run = found(training_runs.find(view.db, run_id), "training run", run_id)
+    state = TrainingState(run["state"])
+    return TrainingLog(run_id, core.training_log(run_id), state, run["worker"], view.position)
+
+
+Log = Annotated[TrainingLog, Depends(_log)]
+End = Annotated[int, Query(ge=1, le=1_048_576, description="At most so many bytes of its end")]
+
+
 @router.get("/{run_id}/log", response_class=PlainTextResponse, responses=responses(404))
-def training_log(
-    run_id: UUID,
-    view: Trainings,
-    core: CoreOf,
-    tail: Annotated[int, Query(ge=1, le=1_048_576, description="At most so many bytes of its end")] = 65_536,
-) -> str:
-    """What the libraries said during the run; empty before it has begun."""
-    found(training_runs.find(view.db, run_id), "training run", run_id)
-    return _end_of(core.training_log(run_id), tail)
+def training_log(log: Log, tail: End = 65_536) -> str:
+    """What the libraries said during the run; empty before it has begun. 404 where it is not on the gateway's machine,
+    but on its trainer's."""
+    return log.end(tail)
 
 
-def _end_of(file: Path, size: int) -> str:
-    try:
-        with file.open("rb") as opened:
-            opened.seek(max(0, opened.seek(0, os.SEEK_END) - size))
-            return opened.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+@router.get("/{run_id}/log/stream", response_class=EventSourceResponse, responses=SAID | responses(404))
+async def follow_training_log(
+    request: Request,
+    log: Log,
+    tail: End = 65_536,
+    from_byte: Annotated[Byte | None, Query(description="All from this byte on; without it: the `tail` first")] = None,
+    last_event_id: Annotated[Byte | None, Header(description="As a browser sends it when it comes back")] = None,
+) -> EventSourceResponse:
+    """What the libraries say, while they say it, until the run is over: server-sent events `log`, each with a `text`,
+    and at last `over`. `elsewhere` says that the log is not on the gateway's machine."""
+    given = from_byte if last_event_id is None else last_event_id
+    start = await to_thread.run_sync(log.begin_of_end, tail) if given is None else given
+    return streams_of(request).training_log(log, start, request.state.token)

@@ -19,6 +19,7 @@ from tests.story.learning import (
     dataset,
     failed_training,
     promoted_adapter,
+    requested_training,
     retired_adapter,
     rolled_back_adapter,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "preferences",
     "promoted_adapter",
     "recorded",
+    "requested_training",
     "retired_adapter",
     "roster",
     "stopped_run",

@@ -61,7 +61,8 @@ FIRST_STEP = Progress(
 )
 
 
-def _training(name: str) -> TrainingRun:
+def requested_training(name: str) -> TrainingRun:
+    """No trainer has begun with it."""
     base = "smollm2-135m-instruct"
     start = StartingPoint("team@0", SHA, SHA[::-1], Reference.START)
     return TrainingRun.request(
@@ -70,7 +71,7 @@ def _training(name: str) -> TrainingRun:
 
 
 def completed_training() -> TrainingRun:
-    run = _training("completed training")
+    run = requested_training("completed training")
     run.start("trainer-1", "team@1", at=at(41))
     run.progress(1, FIRST_STEP, at=at(42))
     run.progress(1, Progress(2, 2, 0.41, 0.8, 1.0, 0.0, 1.5), at=at(43))
@@ -80,14 +81,14 @@ def completed_training() -> TrainingRun:
 
 
 def failed_training() -> TrainingRun:
-    run = _training("failed training")
+    run = requested_training("failed training")
     run.start("trainer-1", "team@2", at=at(41))
     run.fail(1, "out of memory", at=at(42))
     return run
 
 
 def cancelled_training() -> TrainingRun:
-    run = _training("cancelled training")
+    run = requested_training("cancelled training")
     run.cancel("too slow", at=at(41))
     return run
 

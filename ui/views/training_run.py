@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import streamlit as st
 
-from ui.api import Json
+from ui.api import ApiError, Json
 from ui.links import link
 from ui.once import Once
 from ui.person import api, needs
@@ -142,5 +142,16 @@ def _details(id: str, run: Json) -> None:
         st.json(run["config"])
     with st.expander("Log", icon=":material/terminal:"):
         if st.toggle("Show the trainer’s log", key=f"log-{id}"):
-            text = api().text("training-runs", id, "log", tail=LOG_BYTES)
-            st.code(text or "Nothing is written yet.", language=None, wrap_lines=True, height=320)
+            _log(id)
+
+
+def _log(id: str) -> None:
+    """Its end; while the training runs, it grows with the page."""
+    try:
+        text = api().text("training-runs", id, "log", tail=LOG_BYTES)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        st.info(plain(error.detail), icon=":material/info:")  # it lies on the trainer's machine
+    else:
+        st.code(text or "Nothing is written yet.", language=None, wrap_lines=True, height=320)

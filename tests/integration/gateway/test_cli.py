@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -283,7 +283,8 @@ def test_trainings_and_adapters_are_looked_at_one_by_one(told: Gateway, monkeypa
         log = told.core.training_log(done["run_id"])
         log.parent.mkdir(parents=True)
         log.write_text("step 1\n")
-        assert CliRunner().invoke(app, ["trainings", "log", done["run_id"]]).output == "step 1\n"
+        for follow in ([], ["--follow"]):
+            assert CliRunner().invoke(app, ["trainings", "log", done["run_id"], *follow]).output == "step 1\n"
         over = CliRunner().invoke(app, ["trainings", "cancel", done["run_id"]])
         assert (over.exit_code, "completed already" in over.output) == (1, True)
         adapter = printed("adapters", "list")[0]
@@ -330,3 +331,33 @@ def test_an_operator_finds_the_dead_letters_and_replays_them_with_one_command(
         refused = CliRunner().invoke(app, ["jobs", "run", "launder"])
         assert (refused.exit_code, "there is audit-check, clean-up" in refused.output) == (1, True)
         assert CliRunner().invoke(app, ["jobs", "replay"]).exit_code == 2
+
+
+def test_the_log_of_a_training_is_followed_through_an_outage_and_each_piece_is_printed_once(
+    told: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = story.id_of("completed training")
+    log = told.core.training_log(done)
+    log.parent.mkdir(parents=True)
+    log.write_text("step 1\n")
+
+    async def cut_off(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """After the first piece."""
+
+        async def send_first(message: Message) -> None:
+            await send(message | ({"more_body": False} if message.get("body") else {}))
+            if message.get("body"):
+                raise ConnectionError
+
+        with suppress(ConnectionError):
+            await app(scope, receive, send_first)
+
+    with reached(told, monkeypatch, f"GET /v1/training-runs/{done}/log/stream", unavailable, cut_off):
+        assert CliRunner().invoke(app, ["trainings", "log", str(done), "--follow"]).stdout == "step 1\n"
+
+
+def test_who_follows_a_log_that_is_elsewhere_is_told_where(told: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    with reached(told, monkeypatch, ""):
+        for follow in ([], ["--follow"]):
+            result = CliRunner().invoke(app, ["trainings", "log", str(story.id_of("failed training")), *follow])
+            assert "is not on the gateway's machine: its trainer, trainer-1, writes it" in result.stderr

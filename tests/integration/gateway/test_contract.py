@@ -58,6 +58,7 @@ NOT_JSON = {
     *FILES_OF_DATASETS,
     "/v1/imports/{import_id}/set-aside",
     "/v1/training-runs/{run_id}/log",
+    "/v1/training-runs/{run_id}/log/stream",
     "/v1/evaluations/{evaluation_id}/items",
 }
 

@@ -49,6 +49,15 @@ def test_a_training_shows_what_its_numbers_warn_of_and_what_stopped_it(gateway: 
     assert "**Entropy** not measured" in said
 
 
+def test_a_log_that_is_on_another_machine_is_told_to_be_there(gateway: ScriptedGateway) -> None:
+    here = "/v1/training-runs/t1"
+    gateway.standing |= {here: RUN, f"{here}/metrics": page(STEP), f"{here}/health": page()}
+    gateway.answers_with({"title": "Not Found", "detail": "its trainer writes it", "status": 404}, status=404)
+    screen = opened("training", training="t1")
+    field(screen, "toggle", "Show the trainer’s log").set_value(True).run()
+    assert texts(screen.info)[-1] == "its trainer writes it"
+
+
 def test_a_training_goes_on_from_an_adapter_that_is_not_retired(gateway: ScriptedGateway) -> None:
     usual = {"max_steps": 24, "max_pairs": 64, "max_length": 256, "learning_rate": 5e-4, "beta": 0.1, "seed": 0}
     properties = {name: {"default": value} for name, value in usual.items()}
