@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from domain.errors import Invalid
-from domain.job import RESULT_CHARACTERS, Job, JobKind, Json, Priority, ResultFile
+from domain.job import RESULT_CHARACTERS, Job, JobKind, Json, Priority, ResultFile, result_text
 from domain.ports.events import Session, Written
 from domain.text import excerpt
 
@@ -128,7 +127,7 @@ def progress(command: ProgressJob, session: Session) -> Written:
 
 def succeed(command: SucceedJob, session: Session) -> Written:
     """Raises NotFound, LeaseLost, AlreadyDone, Invalid for a result that is too large."""
-    if not isinstance(command.result, ResultFile) and len(json.dumps(command.result)) > RESULT_CHARACTERS:
+    if not isinstance(command.result, ResultFile) and len(result_text(command.result)) > RESULT_CHARACTERS:
         raise Invalid(f"a result has at most {RESULT_CHARACTERS:,} characters; keep it in a file")
     job = session.get(Job, command.job)
     job.succeed(command.epoch, command.result, at=session.now())
@@ -157,7 +156,7 @@ def replay(command: ReplayJob, session: Session) -> Written:
 
 
 def cancel(command: CancelJob, session: Session) -> Written:
-    """Raises NotFound, VersionConflict, AlreadyDone when the job is over."""
+    """A dead letter, too. Raises NotFound, VersionConflict, AlreadyDone when it succeeded or was cancelled."""
     job = session.get(Job, command.job, command.expected_version)
     job.cancel(command.reason, at=session.now())
     return session.save(job)

@@ -7,6 +7,7 @@ rules need.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ Json = dict[str, Any]
 """A JSON object."""
 
 RESULT_CHARACTERS = 65_536
-"""Of a result, written as JSON. What is larger belongs into a file."""
+"""Of a result's text. What is larger belongs into a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,13 @@ class ResultFile:
     size: int
 
 
+def result_text(result: Json) -> str:
+    """The result as its size is measured, and as a file keeps it. Raises ValueError for what is no JSON, e.g. NaN."""
+    return json.dumps(result, ensure_ascii=False, allow_nan=False)
+
+
 class JobState(StrEnum):
-    """`dead`: in the dead letters, from where it can be replayed."""
+    """`dead`: in the dead letters, until it is replayed or cancelled."""
 
     WAITING = "waiting"
     RUNNING = "running"

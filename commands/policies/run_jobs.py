@@ -8,7 +8,6 @@ away, Postgres is asked what to do next.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from commands.policies.in_logs import in_logs
 from commands.policies.patience import Patience, StoreUnavailable
 from domain.errors import AlreadyDone, LeaseLost
 from domain.events import Actor, Recorded, topic_of
-from domain.job import RESULT_CHARACTERS, Job, Json, NotDue, ResultFile
+from domain.job import RESULT_CHARACTERS, Job, Json, NotDue, ResultFile, result_text
 from domain.ports.events import EventLog, Execute, Spans
 from domain.ports.jobs import Handed, JobQueue, JobsAtHand, QueueAway, ResultFiles
 
@@ -205,7 +204,7 @@ class RunJobs:
             await asyncio.to_thread(held.fail, said, permanent, random.random())  # noqa: S311 - a guess at it harms nobody
 
     def _kept(self, result: Json) -> Json | ResultFile:
-        text = json.dumps(result, ensure_ascii=False, allow_nan=False)
+        text = result_text(result)
         return result if len(text) <= RESULT_CHARACTERS else self._files.keep(text.encode())
 
     async def _attempted(self, requested: Job.Requested, held: HeldJob, stop: asyncio.Event) -> Json:

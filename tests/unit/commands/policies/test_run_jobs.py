@@ -24,7 +24,7 @@ from commands.policies.held_job import Attempt
 from commands.policies.patience import Patience
 from commands.policies.run_jobs import RunJobs, in_thread
 from domain.events import Actor, ActorKind, Recorded
-from domain.job import Job, Json
+from domain.job import RESULT_CHARACTERS, Job, Json
 from domain.ports.jobs import Handed, LostJob, QueueAway, WaitingJob
 from tests.eventually import eventually
 from tests.fakes import MemoryEventStore, an_envelope
@@ -219,6 +219,22 @@ async def test_a_result_that_is_too_large_for_an_event_is_kept_in_a_file() -> No
         assert isinstance(succeeded, Job.Succeeded)
         assert succeeded.file
         assert json.loads(JobResults(worker.artifacts).read(succeeded.file)) == result
+
+
+async def test_a_result_counts_by_its_characters_whatever_they_are_written_in() -> None:
+    result = {"text": "я" * (RESULT_CHARACTERS - 12)}  # the rest is {"text": ""}
+
+    async def fluent(payload: Json, attempt: Attempt) -> Json:
+        return result
+
+    worker = Worker(fluent)
+    job = worker.request()
+    worker.hand(job)
+    async with worker.at_work():
+        await eventually(lambda: worker.topics(job)[-1] != "started" and len(worker.topics(job)) > 2)
+    succeeded = worker.store.history(job)[-1].event
+    assert isinstance(succeeded, Job.Succeeded)
+    assert succeeded.result == result
 
 
 async def test_a_coroutine_is_cancelled_with_its_job() -> None:
