@@ -96,11 +96,11 @@ def fail(command: FailEvaluation, session: Session) -> Written:
 
 
 def cancel(command: CancelEvaluation, session: Session) -> Written:
-    """Ends it and its job. Raises NotFound, VersionConflict, AlreadyDone (it is over)."""
+    """Ends it and its job, a dead letter too. Raises NotFound, VersionConflict, AlreadyDone (it is over)."""
     evaluation = session.get(Evaluation, command.evaluation, command.expected_version)
     evaluation.cancel(command.reason, at=session.now())
     job = session.get(Job, evaluation.job)
-    if not job.finished:
+    if not job.closed:
         job.cancel(command.reason, at=session.now())
     return session.save(evaluation, job)
 

@@ -22,7 +22,7 @@ _MOST = {"pairs": 10_000, "prompts": 1_000, "max_tokens": 4_096}
 
 
 class EvaluationState(StrEnum):
-    """`failed`: its job is a dead letter. That is no end yet: one that is replayed may still bring a result, or be
+    """`failed`: its job is a dead letter. That is no end as long as this can be replayed, to bring a result or be
     cancelled."""
 
     REQUESTED = "requested"

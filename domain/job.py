@@ -248,7 +248,13 @@ class Job(BaseAggregate[UUID]):
 
     @property
     def finished(self) -> bool:
+        """Nobody works on it, nor will, unless it is a dead letter that somebody replays."""
         return self.state not in (JobState.WAITING, JobState.RUNNING)
+
+    @property
+    def closed(self) -> bool:
+        """Finished for good."""
+        return self.state in (JobState.SUCCEEDED, JobState.CANCELLED)
 
     def start(self, worker: str, at: datetime) -> None:
         """A worker takes the job. Raises AlreadyDone, LeaseLost (another one has it) or NotDue."""
@@ -296,8 +302,10 @@ class Job(BaseAggregate[UUID]):
         self.trigger_event(self.Replayed, due_at=at, timestamp=at)
 
     def cancel(self, reason: str, at: datetime) -> None:
-        """Ends the job, whether it has begun or not; its worker sees it and stops. Raises AlreadyDone."""
-        self._must_not_be_finished()
+        """Ends the job, whether it has begun or not; its worker sees it and stops. Takes it out of the dead letters for
+        good where it is among them. Raises AlreadyDone."""
+        if self.closed:
+            raise AlreadyDone(f"the job is {self.state} already")
         self.trigger_event(self.Cancelled, reason=reason, timestamp=at)
 
     def _must_not_be_finished(self) -> None:

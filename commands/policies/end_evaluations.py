@@ -36,6 +36,8 @@ class EndEvaluations:
 
     def _end(self, ended: Recorded) -> None:
         match ended.event, self.log.history(ended.event.originator_id):
+            case Job.Cancelled(), [*_, Recorded(event=Job.DeadLettered()), _]:
+                return  # it has failed, and now no replay will change that
             case (
                 Job.DeadLettered(reason=reason) | Job.Cancelled(reason=reason),
                 [Recorded(event=Job.Requested(kind=kind, payload=payload)), *_],

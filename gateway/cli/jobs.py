@@ -104,7 +104,7 @@ def replay_jobs(
 
 @jobs.command("cancel")
 def cancel_job(job: UUID, reason: str = "cancelled from the command line", as_json: AsJson = False) -> None:
-    """End a job, whether it has begun or not."""
+    """End a job, whether it has begun or not, or let a dead letter be."""
     with plain_errors():
         written = open_api(Settings()).post(f"/v1/jobs/{job}/cancel", {"reason": reason})
     show(written, as_json)

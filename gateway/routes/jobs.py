@@ -117,7 +117,7 @@ async def replay_job(job_id: UUID, command: Commands, version: ExpectedVersion) 
 
 @router.post("/v1/jobs/{job_id}/cancel", dependencies=needs(Role.OPERATOR), responses=responses(404, 409, 412))
 async def cancel_job(job_id: UUID, command: Commands, version: ExpectedVersion, body: Reason = NO_REASON) -> Written:
-    """Ends a job; where one works on it, its worker stops within about a second."""
+    """Ends a job; where one works on it, its worker stops within about a second. A dead letter is let be."""
     return await command(CancelJob(job_id, body.reason, version))
 
 

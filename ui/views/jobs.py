@@ -137,12 +137,14 @@ def _said(data: Json) -> str | None:
 
 def _change(job: Json) -> None:
     """What may be done about the job as it stands."""
-    verb = "cancel" if job["state"] in UNFINISHED else "replay" if job["state"] == "dead" else None
-    if verb is None:
-        return
+    if job["state"] == "dead":
+        _offer(job, "replay", ":material/replay:")
+    if job["state"] in (*UNFINISHED, "dead"):
+        _offer(job, "cancel", ":material/stop:", body={"reason": ""})
+
+
+def _offer(job: Json, verb: str, icon: str, body: Json | None = None) -> None:
     form = Once(f"{verb}-{job['job_id']}")
-    icon = {"cancel": ":material/stop:", "replay": ":material/replay:"}[verb]
-    body = {"reason": ""} if verb == "cancel" else None
     pressed = st.button(verb.capitalize(), icon=icon, key=form.widget("go"), **needs(Role.OPERATOR))
     if pressed and form.send("POST", "jobs", job["job_id"], verb, body=body):
         st.rerun()

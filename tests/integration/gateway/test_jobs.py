@@ -141,6 +141,23 @@ async def test_a_dead_letter_is_replayed_once_and_then_cancelled(told: Gateway) 
     assert (job["state"], job["reason"]) == ("cancelled", "not needed")
 
 
+async def test_a_dead_letter_is_let_be_and_nobody_is_called_for_it_any_more(told: Gateway) -> None:
+    async with told.client(Role.OPERATOR) as client:
+
+        async def dead() -> list[int]:
+            told.catch_up()
+            return [queue["dead"] for queue in (await client.get("/v1/jobs/queues")).json()["items"]]
+
+        assert await dead() == [1]
+        let_be = await client.post(f"/v1/jobs/{DEAD}/cancel", json={"reason": "the disk is replaced"})
+        assert let_be.status_code == 200
+        assert await dead() == [0]
+        job = (await client.get(f"/v1/jobs/{DEAD}")).json()
+        metrics = (await client.get("/metrics")).text
+    assert (job["state"], job["reason"], job["error"]) == ("cancelled", "the disk is replaced", "no database")
+    assert 'caravan_jobs_dead{queue="maintenance"} 0.0' in metrics
+
+
 async def test_the_schedules_say_when_they_are_due_and_what_the_last_job_came_to(library: Gateway) -> None:
     async with library.client(Role.VIEWER) as client:
         schedules = {each["name"]: each for each in (await client.get("/v1/schedules")).json()["items"]}

@@ -118,8 +118,8 @@ def test_a_job_that_runs_cannot_be_started_by_another_worker() -> None:
         a_started_job().start("worker-2", at=NOW)
 
 
-@pytest.mark.parametrize("given_job", [a_job, a_started_job])
-def test_a_job_can_be_cancelled_before_it_is_over(given_job: Callable[[], Job]) -> None:
+@pytest.mark.parametrize("given_job", [a_job, a_started_job, a_dead_job])
+def test_a_job_can_be_cancelled_unless_it_succeeded_and_that_is_its_end(given_job: Callable[[], Job]) -> None:
     job = given_job()
     job.cancel("not needed", at=NOW)
     assert job.state is JobState.CANCELLED
@@ -127,6 +127,15 @@ def test_a_job_can_be_cancelled_before_it_is_over(given_job: Callable[[], Job]) 
         job.succeed(1, {}, at=NOW)
     with pytest.raises(AlreadyDone):
         job.cancel("again", at=NOW)
+    with pytest.raises(AlreadyDone, match="only dead letters"):
+        job.replay(at=NOW)
+
+
+def test_a_job_that_succeeded_is_not_cancelled() -> None:
+    job = a_started_job()
+    job.succeed(1, {}, at=NOW)
+    with pytest.raises(AlreadyDone):
+        job.cancel("too late", at=NOW)
 
 
 @pytest.mark.parametrize(

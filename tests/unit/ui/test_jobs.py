@@ -67,3 +67,11 @@ def test_a_dead_letter_says_why_and_is_replayed_by_one_press(gateway: ScriptedGa
     gateway.answers_with({"id": "j1", "version": 9, "position": 12})
     button(screen, "Replay").click().run()
     assert [request.path for request in gateway.requests if request.method == "POST"] == ["/v1/jobs/j1/replay"]
+
+
+def test_a_dead_letter_is_let_be_by_one_press(gateway: ScriptedGateway) -> None:
+    gateway.standing["/v1/jobs/j1"] = DEAD
+    screen = opened("jobs", job="j1")
+    gateway.answers_with({"id": "j1", "version": 9, "position": 12})
+    button(screen, "Cancel").click().run()
+    assert [request.path for request in gateway.requests if request.method == "POST"] == ["/v1/jobs/j1/cancel"]

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commands.evaluations import CompleteEvaluation, RequestEvaluation
+from commands.evaluations import CancelEvaluation, CompleteEvaluation, RequestEvaluation
 from commands.jobs import CancelJob, FailJobAttempt, ReplayJob, RequestJob, StartJob
 from commands.lora_adapters import PromoteAdapter, RetireAdapter, RollBackAdapter, in_use
 from commands.policies.end_evaluations import EndEvaluations
@@ -16,7 +16,7 @@ from domain.errors import AlreadyDone, Invalid, NotFound
 from domain.evaluation import EvaluationState
 from domain.evaluation_figures import PromotionRule
 from domain.events import Actor, ActorKind
-from domain.job import ResultFile
+from domain.job import JobState, ResultFile
 from domain.lora_adapter import LoraAdapter
 from tests.evaluations import Court
 from tests.fakes import SOMEBODY, an_envelope
@@ -216,6 +216,27 @@ async def test_a_dead_letter_that_is_replayed_and_cancelled_leaves_no_evaluation
     assert court.evaluation(id).state is EvaluationState.CANCELLED
     with pytest.raises(AlreadyDone):
         court.ask(CompleteEvaluation(id, FIGURES, ResultFile("ab" * 32, 1)))
+
+
+async def test_an_evaluation_stays_failed_when_its_dead_letter_is_let_be(court: Court) -> None:
+    policy = EndEvaluations(court.store, court.bus.execute, POLICY)
+    id = court.ask(RequestEvaluation("team@1"))
+    court.ask(StartJob(court.job(id).id, "worker-1"))
+    court.ask(FailJobAttempt(court.job(id).id, 1, "the model server is away", permanent=True))
+    await policy.handle(court.last())
+    court.ask(CancelJob(court.job(id).id, "nobody needs it any more"))
+    await policy.handle(court.last())
+    assert court.types()[-2:] == ["evaluation.failed", "job.cancelled"]
+
+
+async def test_an_evaluation_that_failed_is_cancelled_with_its_dead_letter(court: Court) -> None:
+    id = court.ask(RequestEvaluation("team@1"))
+    court.ask(StartJob(court.job(id).id, "worker-1"))
+    court.ask(FailJobAttempt(court.job(id).id, 1, "the model server is away", permanent=True))
+    await EndEvaluations(court.store, court.bus.execute, POLICY).handle(court.last())
+    court.ask(CancelEvaluation(id, "not needed"))
+    assert court.evaluation(id).state is EvaluationState.CANCELLED
+    assert court.job(id).state is JobState.CANCELLED
 
 
 async def test_other_jobs_end_no_evaluation(court: Court) -> None:
