@@ -7,8 +7,23 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Select, Uuid, cast, func, or_, select
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Engine,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import ColumnElement
 
 from adapters.cloud_events import CloudEvent, cloud_event
 from adapters.event_tables import STORED_EVENTS
@@ -56,10 +71,9 @@ class EventFeed:
             query = query.where(event.originator_id == aggregate)
         if agent is not None:
             query = query.where(event.actor_subject == agent, event.actor_kind == ActorKind.AGENT)
-        if batch is not None:
-            query = query.where(or_(event.originator_id == batch, event.originator_id.in_(_runs_of(batch))))
-        order = event.notification_id.desc() if newest_first else event.notification_id
-        return self._read(query.order_by(order).limit(limit), db)
+        query = query.order_by(event.notification_id.desc() if newest_first else event.notification_id).limit(limit)
+        with self._connected(db) as connection:
+            return _read(query if batch is None else query.where(_of_batch(batch, connection)), connection)
 
     def life(
         self, aggregate: UUID, upto: int, types: Sequence[str], db: Connection | None = None, limit: int = 500
@@ -78,13 +92,10 @@ class EventFeed:
 
     def at(self, positions: Sequence[int], db: Connection | None = None) -> list[CloudEvent]:
         """The events at these positions, in the order in which they are named."""
-        found = self._read(select(STORED_EVENTS).where(STORED_EVENTS.c.notification_id.in_(positions)), db)
+        with self._connected(db) as connection:
+            found = _read(select(STORED_EVENTS).where(STORED_EVENTS.c.notification_id.in_(positions)), connection)
         by_position = {event["position"]: event for event in found}
         return [by_position[position] for position in positions if position in by_position]
-
-    def _read(self, query: Select[Any], db: Connection | None) -> list[CloudEvent]:
-        with self._connected(db) as connection:
-            return [cloud_event(dict(row)) for row in connection.execute(query).mappings()]
 
     def _connected(self, db: Connection | None) -> AbstractContextManager[Connection]:
         return self._engine.connect() if db is None else nullcontext(db)
@@ -95,3 +106,28 @@ def _runs_of(batch: UUID) -> Select[UUID]:
     event = STORED_EVENTS.c
     run = cast(cast(func.convert_from(event.state, "UTF8"), JSONB)["run"].astext, Uuid)
     return select(run).where(event.originator_id == batch, event.topic == RUN_REQUESTED)
+
+
+def _of_batch(batch: UUID, db: Connection) -> ColumnElement[bool]:
+    """What there is of the batch and its runs by now, named and bounded so that an index finds it in whatever log. What
+    comes meanwhile is for the next look: its run may not be among these."""
+    ids, first, last = db.execute(_lives(batch)).one()
+    event = STORED_EVENTS.c
+    return and_(
+        event.originator_id == any_(literal(ids or [], ARRAY(Uuid))), event.notification_id.between(first, last)
+    )
+
+
+def _lives(batch: UUID) -> Select[Sequence[UUID], int, int]:
+    """The ids of the batch and its runs, and the positions of the first and the last event of them all."""
+    event = STORED_EVENTS.c
+    lives = union_all(select(literal(batch, Uuid).label("id")), _runs_of(batch)).subquery()
+    position = select(event.notification_id).where(event.originator_id == lives.c.id).limit(1)
+    first = position.order_by(event.originator_version).lateral()
+    last = position.order_by(event.originator_version.desc()).lateral()
+    query = select(func.array_agg(lives.c.id), func.min(first.c.notification_id), func.max(last.c.notification_id))
+    return query.select_from(lives.join(first, true()).join(last, true()))
+
+
+def _read(query: Select[Any], db: Connection) -> list[CloudEvent]:
+    return [cloud_event(dict(row)) for row in db.execute(query).mappings()]

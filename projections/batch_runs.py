@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Index, Integer, Table, Uuid, select
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import Column, Connection, Index, Integer, Select, Table, Uuid, select
 
 from domain.batch import Batch
 from domain.events import Recorded, topic_of
@@ -46,6 +45,6 @@ def batch_of(db: Connection, run_id: UUID) -> UUID | None:
     return found
 
 
-def belongs(run_id: ColumnElement[UUID], batch_id: UUID) -> ColumnElement[bool]:
-    """Whether that run is one of the batch's."""
-    return run_id.in_(select(TABLE.c.run_id).where(TABLE.c.batch_id == batch_id))
+def runs_of(batch_id: UUID) -> Select[UUID]:
+    """The ids of the batch's runs."""
+    return select(TABLE.c.run_id).where(TABLE.c.batch_id == batch_id)

@@ -68,11 +68,12 @@ FROM done
 """
 
 _RUNS = """
-INSERT INTO workflow_runs (run_id, kind, batch, task, ref, category, turns, state, agents, roster_revision, "cast",
-    epoch, steps, ballots, unparseable, input_tokens, output_tokens, requested_at, requested_position, actor,
-    correlation_id, version, position)
-SELECT aggregate_id, 'mutual_ranking', '', repeat('a task ', 20), '', '', 1, 'completed', '["agent-1"]',
-    position * :revisions / :last + 1, '[]', 1, 31, 15, 0, 1000, 1000, recorded_at, position, actor, correlation_id, 50,
+INSERT INTO workflow_runs (run_id, kind, batch, task, ref, category, turns, limits, shared, state, agents,
+    roster_revision, "cast", epoch, takeovers, failures, steps, repeated, ballots, unparseable, input_tokens,
+    output_tokens, requested_at, requested_position, actor, correlation_id, version, position)
+SELECT aggregate_id, 'mutual_ranking', '', repeat('a task ', 20), '', '', 1, '{}', '[]', 'completed', '["agent-1"]',
+    position * :revisions / :last + 1, '[]', 1, 0, '{}', 31, 0, 15, 0, 1000,
+    1000, recorded_at, position, actor, correlation_id, 50,
     CASE WHEN position = :middle THEN position + :long_run ELSE position + 288 END
 FROM audit WHERE type = 'workflow.requested'
 """
