@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from threading import Lock
 
 from loguru import logger
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -14,9 +15,10 @@ from sqlalchemy import Connection, Engine, func, select
 from domain.ports.events import SealStanding, Standing
 from domain.serving import ReplicaStanding, ServingState
 from domain.training import TrainingState
-from projections import batches, figures, jobs, training_runs
+from projections import batches, figures, training_runs
 from projections.failures import OUTAGES
-from projections.figures import Spread, StepFigures
+from projections.figures import Labels, Spread
+from projections.figures_onward import JobFigures, RunFigures, StepFigures
 from projections.projector import Row
 from projections.status import status
 
@@ -67,15 +69,17 @@ class WorkMetrics(Collector):
         self._standings = standings
         self._sealed = sealed
         self._serving = serving
-        self._steps = StepFigures()
+        self._runs, self._steps, self._jobs = RunFigures(), StepFigures(), JobFigures()
+        self._looking = Lock()
 
     def collect(self) -> Iterator[Metric]:
         """Nothing while the database is away, rather than old numbers."""
         try:
-            with self._engine.connect() as db:
-                self._steps.look(db)
-                work = [*_work(db), *_steps(self._steps)]
-                job_queues = jobs.queues(db, datetime.now(UTC))
+            with self._looking, self._engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
+                for figures in (self._runs, self._steps, self._jobs):
+                    figures.look(db)
+                work = [*_runs(self._runs), *_steps(self._steps), *_work(db, self._runs)]
+                job_queues = self._jobs.queues(db, datetime.now(UTC))
             head, relayed = self._head(), self._relayed()
             projections = status(self._engine, head)
             policies = self._standings()
@@ -96,14 +100,17 @@ class WorkMetrics(Collector):
         yield from _readers("policy", [(one.policy, max(0, head - one.position), one.parked) for one in policies])
 
 
-def _work(db: Connection) -> Iterator[Metric]:
+def _runs(runs: RunFigures) -> Iterator[Metric]:
     yield _histogram(
         "caravan_workflow_seconds",
         "From a run's first start to its end",
         ("kind", "state"),
-        figures.run_times(db),
+        dict(runs.times),
         figures.RUN_BOUNDS,
     )
+
+
+def _work(db: Connection, runs: RunFigures) -> Iterator[Metric]:
     yield _histogram(
         "caravan_training_seconds",
         "From a training's first start to its end",
@@ -112,7 +119,16 @@ def _work(db: Connection) -> Iterator[Metric]:
         figures.RUN_BOUNDS,
     )
     yield _training_speed(db)
-    yield _counter("caravan_failures", "Failed runs and trainings", ("queue", "kind"), figures.failures(db))
+    failures = {"runs": runs.sums.failures, "trainings": figures.training_failures(db)}
+    by_kind: dict[Labels, float] = {
+        (queue, kind): count for queue, kinds in failures.items() for kind, count in kinds.items()
+    }
+    yield _counter("caravan_failures", "Failed runs and trainings", ("queue", "kind"), by_kind)
+    takeovers: dict[Labels, float] = {
+        ("runs",): runs.sums.takeovers.total(),
+        ("trainings",): figures.training_takeovers(db),
+    }
+    yield _counter("caravan_takeovers", "Work taken from a worker that was gone", ("queue",), takeovers)
     yield from _queues(figures.queues(db))
     unfinished, waiting = batches.unfinished(db)
     yield GaugeMetricFamily("caravan_batches_unfinished", "Batches that are not over", value=unfinished)
@@ -131,16 +147,14 @@ def _queues(queues: Sequence[figures.Queue]) -> Iterator[Metric]:
     waiting = GaugeMetricFamily("caravan_queue_waiting", "What nobody works on yet", labels=["queue"])
     running = GaugeMetricFamily("caravan_queue_running", "What somebody works on", labels=["queue"])
     oldest = GaugeMetricFamily("caravan_queue_oldest_seconds", "How long the oldest has waited", labels=["queue"])
-    takeovers = CounterMetricFamily("caravan_takeovers", "Work taken from a worker that was gone", labels=["queue"])
     for one in queues:
         waiting.add_metric([one.name], one.waiting)
         running.add_metric([one.name], one.running)
         oldest.add_metric([one.name], one.oldest)
-        takeovers.add_metric([one.name], one.takeovers)
-    yield from (waiting, running, oldest, takeovers)
+    yield from (waiting, running, oldest)
 
 
-def _counter(name: str, help: str, labels: Sequence[str], values: Mapping[figures.Labels, float]) -> Metric:
+def _counter(name: str, help: str, labels: Sequence[str], values: Mapping[Labels, float]) -> Metric:
     counter = CounterMetricFamily(name, help, labels=labels)
     for named, value in values.items():
         counter.add_metric(named, value)
@@ -148,7 +162,7 @@ def _counter(name: str, help: str, labels: Sequence[str], values: Mapping[figure
 
 
 def _histogram(
-    name: str, help: str, labels: Sequence[str], spreads: Mapping[figures.Labels, Spread], bounds: Sequence[float]
+    name: str, help: str, labels: Sequence[str], spreads: Mapping[Labels, Spread], bounds: Sequence[float]
 ) -> Metric:
     histogram = HistogramMetricFamily(name, help, labels=labels)
     for named, spread in spreads.items():

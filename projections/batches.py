@@ -121,7 +121,11 @@ def batches(db: Connection, state: BatchState | None = None, cursor: str | None 
 def unfinished(db: Connection) -> tuple[int, int]:
     """How many batches are not over, and how many of their tasks no run was asked for yet."""
     waiting = func.coalesce(func.sum(TABLE.c.tasks - TABLE.c.requested), 0)
-    count, tasks = db.execute(select(func.count(), waiting).where(TABLE.c.state.not_in(list(OVER)))).one()
+    count, tasks = db.execute(
+        select(func.count(), waiting).where(
+            TABLE.c.state.in_([state.value for state in BatchState if state not in OVER])
+        )
+    ).one()
     return int(count), int(tasks)
 
 

@@ -22,7 +22,9 @@ from sqlalchemy import (
     case,
     func,
     select,
+    text,
 )
+from sqlalchemy.sql import ColumnElement
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
@@ -31,6 +33,10 @@ from projections.paging import LIMIT, Page, every, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
+
+ENDS = (JobState.SUCCEEDED, JobState.CANCELLED)
+"""After these nothing happens to a job any more; a dead letter may be replayed."""
+CLOSED = f"state IN ({', '.join(repr(state.value) for state in ENDS)})"
 
 TABLE = Table(
     "jobs",
@@ -65,6 +71,7 @@ TABLE = Table(
     position(),
     Index("jobs_requested_idx", "requested_position", unique=True),
     Index("jobs_state_idx", "state", "queue", "requested_position"),
+    Index("jobs_closed_idx", "position", postgresql_where=text(CLOSED)),
     Index("jobs_kind_idx", "kind", "requested_position"),
     Index("jobs_schedule_idx", "schedule", "requested_position"),
 )
@@ -167,10 +174,10 @@ def jobs(
     return page(db, query, TABLE.c.requested_position, cursor, limit)
 
 
-def queues(db: Connection, at: datetime) -> list[Row]:
-    """How each queue stands that ever had a job: what waits and is due (`depth`), what rests until later (`resting`),
-    what runs, what is dead, how many attempts ever failed, and for how many seconds the oldest of those that are due
-    has been."""
+def queues(db: Connection, at: datetime, *which: ColumnElement[bool]) -> list[Row]:
+    """How each queue stands that ever had such a job: what waits and is due (`depth`), what rests until later
+    (`resting`), what runs, what is dead, how many attempts ever failed, and for how many seconds the oldest of those
+    that are due has been."""
     job, waiting = TABLE.c, TABLE.c.state == JobState.WAITING.value
     due = waiting & (job.due_at <= at)
 
@@ -186,7 +193,7 @@ def queues(db: Connection, at: datetime) -> list[Row]:
         func.coalesce(func.sum(job.failures), 0).label("failures"),
         func.min(job.due_at).filter(due).label("oldest_due_at"),
     )
-    found = every(db, query.group_by(job.queue).order_by(job.queue))
+    found = every(db, query.where(*which).group_by(job.queue).order_by(job.queue))
     return [row | {"oldest_seconds": _seconds(row.pop("oldest_due_at"), at)} for row in found]
 
 

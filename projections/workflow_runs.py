@@ -34,6 +34,10 @@ from projections.projector import Projector, Row, aggregate_id, origin, plain, s
 from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
 
+ENDS = (State.COMPLETED, State.STOPPED)
+"""After these nothing happens to a run any more; one that fell short may be retried."""
+CLOSED = f"state IN ({', '.join(repr(state.value) for state in ENDS)})"
+
 TABLE = Table(
     "workflow_runs",
     METADATA,
@@ -75,6 +79,7 @@ TABLE = Table(
     position(),
     Index("workflow_runs_requested_idx", "requested_position", unique=True),
     Index("workflow_runs_state_idx", "state", "requested_position"),
+    Index("workflow_runs_closed_idx", "position", postgresql_where=text(CLOSED)),
     Index("workflow_runs_batch_idx", "batch", "requested_position"),
     Index("workflow_runs_revision_idx", "roster_revision", "requested_position"),
     Index(

@@ -1,4 +1,4 @@
-"""What PostgreSQL reads to answer our queries, and throws away."""
+"""How much PostgreSQL reads to answer our queries."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 
-def passed_over(engine: Engine, ask: Callable[[], object]) -> int:
-    """How many rows were read in vain, in all queries of that question together."""
+def rows_read(engine: Engine, ask: Callable[[], object]) -> int:
+    """How many rows are looked at for that question, in all its queries together, whether they are in the answer or
+    not."""
     heard: list[tuple[str, Any]] = []
 
     def hear(_db: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
@@ -22,15 +23,11 @@ def passed_over(engine: Engine, ask: Callable[[], object]) -> int:
         event.remove(engine, "before_cursor_execute", hear)
     with engine.connect() as db:
         plans = [db.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", given) for query, given in heard]
-        return sum(rows for plan in plans for rows in _removed(plan.scalar_one()))
+        return sum(rows for plan in plans for rows in _scanned(plan.scalar_one()[0]["Plan"]))
 
 
-def _removed(plan: Any) -> Iterator[int]:
-    match plan:
-        case dict():
-            yield int(plan.get("Rows Removed by Filter", 0)) * int(plan.get("Actual Loops", 1))
-            for inner in plan.values():
-                yield from _removed(inner)
-        case list():
-            for inner in plan:
-                yield from _removed(inner)
+def _scanned(plan: dict[str, Any]) -> Iterator[int]:
+    if plan["Node Type"].endswith("Scan"):
+        yield int((plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"])
+    for inner in plan.get("Plans", ()):
+        yield from _scanned(inner)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, text
 from adapters.event_feed import EventFeed
 from adapters.event_store import PostgresEventStore
 from gateway.bootstrap import open_engine
-from tests.plans import passed_over
+from tests.plans import rows_read
 
 BATCH, FIRST, SECOND = UUID(int=1), UUID(int=2), UUID(int=3)
 OTHERS = "SELECT gen_random_uuid(), 1, 'preference.proposed', '{}' FROM generate_series(1, 10000)"
@@ -74,8 +74,8 @@ def test_a_batch_and_its_runs_are_found_among_all_others(engine: Engine) -> None
     assert found(feed.page(batch=BATCH)) == everything
     assert found(feed.page(batch=BATCH, limit=2, newest_first=True)) == everything[:-3:-1]
     assert found(feed.page(batch=BATCH, after=10_001, types=("workflow.started",))) == [(FIRST, 2), (SECOND, 2)]
-    assert passed_over(engine, lambda: feed.page(batch=BATCH)) < 10
-    assert passed_over(engine, lambda: feed.page(batch=BATCH, after=10_003)) < 10
+    assert rows_read(engine, lambda: feed.page(batch=BATCH)) < 100
+    assert rows_read(engine, lambda: feed.page(batch=BATCH, after=10_003)) < 100
 
 
 def test_there_is_nothing_of_a_batch_that_nobody_asked_for(engine: Engine) -> None:

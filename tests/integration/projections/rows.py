@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from tests.builders import NOW
 
@@ -35,3 +36,29 @@ STEP: dict[str, Any] = {
     "finish_reason": "stop",
     "recorded_at": NOW,
 }
+JOB: dict[str, Any] = {
+    **dict.fromkeys(("kind", "queue"), "maintenance"),
+    **dict.fromkeys(("attempt", "failures", "epoch"), 0),
+    "max_attempts": 5,
+    "timeout": 300.0,
+    "priority": "normal",
+    "payload": {},
+    "actor": "",
+    "requested_at": NOW,
+    "due_at": NOW,
+    "version": 1,
+}
+
+
+def run_row(position: int, **given: Any) -> dict[str, Any]:
+    """A run's."""
+    return RUN | _placed("run_id", position) | given
+
+
+def job_row(position: int, **given: Any) -> dict[str, Any]:
+    """A job's."""
+    return JOB | _placed("job_id", position) | given
+
+
+def _placed(key: str, position: int) -> dict[str, Any]:
+    return {key: uuid4(), "correlation_id": uuid4(), "requested_position": position, "position": position}

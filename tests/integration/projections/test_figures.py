@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Engine, insert, text, update
 
-from projections import figures, interaction_log, workflow_runs
+from projections import batches, figures, interaction_log, jobs, workflow_runs
 from projections.failure_kinds import failure_kind
+from projections.figures_onward import JobFigures, Onward, RunFigures, StepFigures
 from tests.builders import NOW
-from tests.integration.projections.rows import RUN, STEP
+from tests.integration.projections.rows import STEP, job_row, run_row
+from tests.plans import rows_read
+
+Looking = TypeVar("Looking", bound=Onward)
 
 
 @pytest.fixture
 def a_run(engine: Engine) -> Callable[..., None]:
     def add(position: int, **given: Any) -> None:
-        ids = {"run_id": uuid4(), "correlation_id": uuid4(), "requested_position": position, "position": position}
         with engine.begin() as db:
-            db.execute(insert(workflow_runs.TABLE).values(RUN | ids | given))
+            db.execute(insert(workflow_runs.TABLE).values(run_row(position, **given)))
+
+    return add
+
+
+@pytest.fixture
+def a_job(engine: Engine) -> Callable[..., None]:
+    def add(position: int, **given: Any) -> None:
+        with engine.begin() as db:
+            db.execute(insert(jobs.TABLE).values(job_row(position, **given)))
 
     return add
 
@@ -36,15 +48,21 @@ def a_step(engine: Engine) -> Callable[..., None]:
     return add
 
 
+def looked(figures: Looking, engine: Engine) -> Looking:
+    with engine.connect() as db:
+        figures.look(db)
+    return figures
+
+
 def test_what_waits_is_counted_and_how_long_the_oldest_does(engine: Engine, a_run: Callable[..., None]) -> None:
     with engine.connect() as db:
-        assert figures.queues(db)[0] == figures.Queue("runs", waiting=0, running=0, oldest=0, takeovers=0)
+        assert figures.queues(db)[0] == figures.Queue("runs", waiting=0, running=0, oldest=0)
     a_run(1, state="requested", waiting_since=NOW)
     a_run(2, state="requested", waiting_since=NOW - timedelta(hours=1))
-    a_run(3, state="running", epoch=9, takeovers=2)
+    a_run(3, state="running")
     with engine.connect() as db:
         runs, trainings = figures.queues(db)
-    assert (runs.waiting, runs.running, runs.takeovers) == (2, 1, 2)
+    assert (runs.waiting, runs.running) == (2, 1)
     assert runs.oldest > 3600
     assert (trainings.name, trainings.waiting) == ("trainings", 0)
 
@@ -54,8 +72,7 @@ def test_times_are_spread_over_buckets(engine: Engine, a_run: Callable[..., None
         a_run(position, state="completed", started_at=NOW, finished_at=NOW + timedelta(seconds=seconds))
     a_run(9, state="stopped", finished_at=NOW)
     a_run(10, state="failed", started_at=NOW, finished_at=NOW)
-    with engine.connect() as db:
-        times = figures.run_times(db)
+    times = looked(RunFigures(), engine).times
     completed = dict(times["mutual_ranking", "completed"].cumulative(figures.RUN_BOUNDS))
     assert (completed["1.0"], completed["5.0"], completed["14400.0"], completed["+Inf"]) == (1, 3, 3, 4)
     assert times["mutual_ranking", "completed"].seconds == 90_006.5
@@ -75,12 +92,70 @@ def test_failures_are_told_by_kind(engine: Engine, a_run: Callable[..., None], r
     assert failure_kind(reason) == kind
     a_run(1, state="failed", failures={kind: 1})
     a_run(2, state="completed", failures={kind: 2, "timed_out": 1})
-    with engine.connect() as db:
-        assert figures.failures(db) == {("runs", kind): 3, ("runs", "timed_out"): 1}
+    assert looked(RunFigures(), engine).sums.failures == {kind: 3, "timed_out": 1}
+
+
+def test_what_a_run_went_through_counts_once_whether_it_is_open_or_closed(
+    engine: Engine, a_run: Callable[..., None]
+) -> None:
+    runs = RunFigures()
+    a_run(1, state="completed", takeovers=1, repeated=2)
+    a_run(2, state="failed", takeovers=2, failures={"model": 1})
+    a_run(3, state="running", kind="workforce", takeovers=4, repeated=1)
+    for _ in range(2):
+        sums = looked(runs, engine).sums
+        assert (sums.takeovers.total(), sums.failures) == (7, {"model": 1})
+        assert sums.repeated == {"mutual_ranking": 2, "workforce": 1}
+    with engine.begin() as db:
+        closed = update(workflow_runs.TABLE).values(state="completed", position=workflow_runs.TABLE.c.position + 7)
+        db.execute(closed.where(workflow_runs.TABLE.c.state != "completed"))
+    sums = looked(runs, engine).sums
+    assert (sums.takeovers.total(), sums.failures) == (7, {"model": 1})
+
+
+def test_failed_attempts_at_jobs_stay_counted_and_every_queue_that_had_one_is_told_of(
+    engine: Engine, a_job: Callable[..., None]
+) -> None:
+    figures = JobFigures()
+    a_job(1, state="succeeded", failures=2, queue="checks")
+    a_job(2, state="dead", failures=5)
+    a_job(3, state="waiting", due_at=NOW)
+    for _ in range(2):
+        looked(figures, engine)
+        with engine.connect() as db:
+            told = figures.queues(db, NOW)
+            assert told == jobs.queues(db, NOW)
+    assert [(queue["queue"], queue["failures"], queue["dead"]) for queue in told] == [
+        ("checks", 2, 0),
+        ("maintenance", 5, 1),
+    ]
+
+
+def test_a_look_reads_nothing_of_what_was_over_at_the_last_one(engine: Engine, a_run: Any, a_job: Any) -> None:
+    with engine.begin() as db:
+        db.execute(insert(workflow_runs.TABLE), [run_row(n, state="completed") for n in range(1, 2000)])
+        db.execute(insert(jobs.TABLE), [job_row(n, state="succeeded") for n in range(1, 2000)])
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.execute(text("VACUUM ANALYZE"))
+    runs, of_jobs = RunFigures(), JobFigures()
+
+    def look() -> None:
+        with engine.connect() as db:
+            runs.look(db)
+            of_jobs.look(db)
+            of_jobs.queues(db, NOW)
+            figures.queues(db)
+            batches.unfinished(db)
+
+    assert rows_read(engine, look) > 2000
+    a_run(2000, state="failed", failures={"model": 1})
+    a_job(2000, state="waiting", due_at=NOW)
+    assert rows_read(engine, look) < 50
+    assert runs.sums.failures == {"model": 1}
 
 
 def test_each_look_takes_in_what_is_new(engine: Engine, a_step: Callable[..., None]) -> None:
-    steps = figures.StepFigures()
+    steps = StepFigures()
     a_step(1)
     a_step(2, model="team@1", phase="score", latency=400.0)
     for _ in range(2):
@@ -103,7 +178,7 @@ def test_each_look_takes_in_what_is_new(engine: Engine, a_step: Callable[..., No
 def test_a_look_reads_new_steps_by_their_index(engine: Engine, a_step: Callable[..., None]) -> None:
     for position in range(1, 50):
         a_step(position)
-    steps = figures.StepFigures()
+    steps = StepFigures()
     with engine.connect() as db:
         steps.look(db)
         db.execute(update(interaction_log.TABLE).values(input_tokens=10**6))
