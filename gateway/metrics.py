@@ -108,6 +108,8 @@ def _runs(runs: RunFigures) -> Iterator[Metric]:
         dict(runs.times),
         figures.RUN_BOUNDS,
     )
+    repeated: dict[Labels, float] = {(kind,): count for kind, count in runs.sums.repeated.items()}
+    yield _counter("caravan_calls_repeated", "Calls made again, as nobody knew what came of them", ("kind",), repeated)
 
 
 def _work(db: Connection, runs: RunFigures) -> Iterator[Metric]:

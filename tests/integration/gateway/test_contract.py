@@ -254,6 +254,7 @@ async def test_prometheus_sees_requests_work_and_errors(library: Gateway) -> Non
     assert 'caravan_queue_waiting{queue="runs"}' in text
     assert 'caravan_queue_oldest_seconds{queue="trainings"}' in text
     assert 'caravan_takeovers_total{queue="runs"}' in text
+    assert 'caravan_calls_repeated_total{kind="mutual_ranking"} 1.0' in text
     assert 'caravan_jobs_dead{queue="maintenance"} 1.0' in text
     assert 'caravan_job_attempts_failed_total{queue="maintenance"} 3.0' in text
     assert 'caravan_projection_lag{projection="workflow_runs"} 0.0' in text
