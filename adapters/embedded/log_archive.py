@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,13 @@ class LogArchive:
             while rest := source.read():
                 archived.write(rest)
             os.truncate(log, 0)
+
+    def empty_large(self, folder: Path) -> None:
+        """Empties every log that lies there and has grown too large. Raises OSError."""
+        for log in sorted(folder.glob("*.log")):
+            with suppress(FileNotFoundError):  # somebody has cleaned up
+                if log.stat().st_size > self.largest:
+                    self.empty(log)
 
     def move(self, log: Path) -> None:
         """Keeps a log that nobody writes to any more, and removes it. Raises OSError."""

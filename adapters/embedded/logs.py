@@ -26,12 +26,14 @@ class LogFile:
         return file
 
     def tail(self) -> str:
-        """The end of what was written since `open`: why the process ended, usually."""
+        """The end of what was written since `open`: why the process ended, usually. Where somebody has emptied the file
+        since, of what was written since then."""
         if not self.path.exists():
             return ""
         with self.path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
-            file.seek(max(self._start, end - TAIL_BYTES))
+            start = self._start if self._start <= end else 0
+            file.seek(max(start, end - TAIL_BYTES))
             return file.read().decode(errors="replace").strip()
 
     def rotate(self, archive: LogArchive) -> None:

@@ -31,7 +31,7 @@ class Supervisor:
     """The one supervisor of a data folder; it keeps its lock and its record in `run_folder`.
 
     `observer` is told of every change of a process's state. `backoff` makes one Backoff for each process.
-    `archive` takes what they have logged once that is too much.
+    `archive` takes what they, and what they start, have logged beside each other once that is too much.
     Whatever kills the supervisor also kills its processes: each is tethered to it (see tether.py).
     """
 
@@ -133,6 +133,8 @@ class Supervisor:
         try:
             for keeper in self._keepers:
                 keeper.process.log.rotate(self._archive)
+            for folder in {keeper.process.log.path.parent for keeper in self._keepers}:
+                self._archive.empty_large(folder)
             self._archive.forget()
         except OSError as error:  # e.g. a full disk: no reason to stop what runs
             logger.error("logs cannot be archived: {}", error)

@@ -216,6 +216,9 @@ def test_logs_are_archived_while_their_processes_write_to_them(folder: Path, mon
     monkeypatch.setattr("adapters.embedded.supervisor.LOG_SECONDS", 0.02)
     archive = LogArchive(folder / "logs" / "archive", largest=2000)
     talker = python(folder, "talker", TALK + SLEEP)
+    of_a_tool = folder / "logs" / "tools-clock.log"
+    of_a_tool.parent.mkdir()
+    of_a_tool.write_text("tick " * 500)
 
     def said() -> list[str]:
         archived = sorted(archive.folder.glob("talker.*.log.gz"))
@@ -225,7 +228,9 @@ def test_logs_are_archived_while_their_processes_write_to_them(folder: Path, mon
     with Supervisor([talker], folder / "run", tick=0.02, archive=archive).in_background():
         eventually(lambda: "99" in said())
     assert said() == [str(n) for n in range(100)]
-    assert len(list(archive.folder.iterdir())) == 4
+    assert len(list(archive.folder.glob("talker.*"))) == 4
+    assert len(list(archive.folder.glob("tools-clock.*"))) == 1
+    assert of_a_tool.stat().st_size == 0
 
 
 async def test_postgres_and_nats_killed_9_come_back_with_their_data_under_the_same_urls(folder: Path):

@@ -36,6 +36,25 @@ def test_a_log_is_emptied_in_its_place_and_whoever_writes_goes_on(log: LogFile, 
     assert file.name.startswith("worker.20")
 
 
+def test_every_log_of_a_folder_is_emptied_once_it_is_too_large_whoever_writes_to_it(
+    log: LogFile, tmp_path: Path
+) -> None:
+    archive = LogArchive(tmp_path / "archive", largest=3)
+    (tmp_path / "tools-clock.log").write_text("tick")
+    (tmp_path / "small.log").write_text("tic")
+    (tmp_path / "notes.txt").write_text("no log")
+    with log.open() as process:
+        process.write(b"long ago\n")
+    with log.open() as process:
+        process.write(b"it runs\n")
+        archive.empty_large(tmp_path)
+        process.write(b"it ends\n")
+    assert archived(archive) == [b"tick", b"long ago\nit runs\n"]
+    kept = {file.name for file in tmp_path.iterdir() if file.is_file() and file.stat().st_size}
+    assert kept == {"small.log", "notes.txt", "worker.log"}
+    assert log.tail() == "it ends"
+
+
 def test_a_log_that_is_over_is_moved(tmp_path: Path) -> None:
     over = tmp_path / "supervisor.2026-11-27_20-00-00_000000.log"
     over.write_text("over")
