@@ -50,6 +50,10 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+CLOSED = (JobState.SUCCEEDED, JobState.CANCELLED)
+"""After these nothing happens to a job any more."""
+
+
 class Priority(StrEnum):
     """In the order in which they are served."""
 
@@ -254,7 +258,7 @@ class Job(BaseAggregate[UUID]):
     @property
     def closed(self) -> bool:
         """Finished for good."""
-        return self.state in (JobState.SUCCEEDED, JobState.CANCELLED)
+        return self.state in CLOSED
 
     def start(self, worker: str, at: datetime) -> None:
         """A worker takes the job. Raises AlreadyDone, LeaseLost (another one has it) or NotDue."""

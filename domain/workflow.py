@@ -39,7 +39,9 @@ class State(StrEnum):
 
 FELL_SHORT = frozenset({State.FAILED, State.TIMED_OUT, State.EXHAUSTED})
 """Ended before everything was done, and not because anybody wanted it: may be tried again."""
-FINISHED = FELL_SHORT | {State.COMPLETED, State.STOPPED}
+CLOSED = frozenset({State.COMPLETED, State.STOPPED})
+"""After these nothing happens to a run any more."""
+FINISHED = FELL_SHORT | CLOSED
 
 
 MOST_ATTEMPTS = 5

@@ -14,14 +14,13 @@ from datetime import datetime
 from sqlalchemy import Connection, Integer, Table, and_, cast, func, select, text, true
 from sqlalchemy.sql import ColumnElement
 
-from domain.job import JobState
-from domain.workflow import State
+from domain import job, workflow
 from projections import interaction_log, jobs, workflow_runs
 from projections.figures import STEP_BOUNDS, Labels, Spread, bucket_of, spreads
 from projections.projector import Row
 
-OPEN_RUNS = workflow_runs.TABLE.c.state.in_([state.value for state in State if state not in workflow_runs.ENDS])
-OPEN_JOBS = jobs.TABLE.c.state.in_([state.value for state in JobState if state not in jobs.ENDS])
+OPEN_RUNS = workflow_runs.TABLE.c.state.in_([state.value for state in workflow.State if state not in workflow.CLOSED])
+OPEN_JOBS = jobs.TABLE.c.state.in_([state.value for state in job.JobState if state not in job.CLOSED])
 
 
 class Onward:
@@ -92,7 +91,7 @@ class RunFigures(Onward):
     """Of all runs. Those that are not closed, as far as they fell short and nobody took them up, are read each time."""
 
     def __init__(self) -> None:
-        super().__init__(workflow_runs.TABLE, workflow_runs.CLOSED)
+        super().__init__(workflow_runs.TABLE, workflow_runs.SETTLED)
         self.times: dict[Labels, Spread] = {}
         """From a run's first start to its end, by kind and state. One that may be retried has not come to its end."""
         self.sums = RunSums()
@@ -115,13 +114,13 @@ class JobFigures(Onward):
     """Of all jobs, by queue."""
 
     def __init__(self) -> None:
-        super().__init__(jobs.TABLE, jobs.CLOSED)
+        super().__init__(jobs.TABLE, jobs.SETTLED)
         self._failures: Counter[str] = Counter()
 
     def take_in(self, db: Connection, new: ColumnElement[bool]) -> None:
         """How often attempts at them failed."""
-        job = jobs.TABLE.c
-        for queue, failures in db.execute(select(job.queue, func.sum(job.failures)).where(new).group_by(job.queue)):
+        row = jobs.TABLE.c
+        for queue, failures in db.execute(select(row.queue, func.sum(row.failures)).where(new).group_by(row.queue)):
             self._failures[queue] += failures
 
     def queues(self, db: Connection, at: datetime) -> list[Row]:

@@ -28,15 +28,13 @@ from sqlalchemy.sql import ColumnElement
 
 from domain.catalogue import topics_of
 from domain.events import Recorded
-from domain.job import Job, JobState, Priority
+from domain.job import CLOSED, Job, JobState, Priority
 from projections.paging import LIMIT, Page, every, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
 
-ENDS = (JobState.SUCCEEDED, JobState.CANCELLED)
-"""After these nothing happens to a job any more; a dead letter may be replayed."""
-CLOSED = f"state IN ({', '.join(repr(state.value) for state in ENDS)})"
+SETTLED = f"state IN ({', '.join(repr(state.value) for state in CLOSED)})"
 
 TABLE = Table(
     "jobs",
@@ -71,7 +69,7 @@ TABLE = Table(
     position(),
     Index("jobs_requested_idx", "requested_position", unique=True),
     Index("jobs_state_idx", "state", "queue", "requested_position"),
-    Index("jobs_closed_idx", "position", postgresql_where=text(CLOSED)),
+    Index("jobs_closed_idx", "position", postgresql_where=text(SETTLED)),
     Index("jobs_kind_idx", "kind", "requested_position"),
     Index("jobs_schedule_idx", "schedule", "requested_position"),
 )

@@ -26,7 +26,7 @@ from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.limits import Limit
 from domain.ranking import Outcome
-from domain.workflow import State, Workflow
+from domain.workflow import CLOSED, State, Workflow
 from projections.batch_runs import runs_of
 from projections.failure_kinds import failure_kind
 from projections.paging import LIMIT, Page, one, page, tally
@@ -34,9 +34,7 @@ from projections.projector import Projector, Row, aggregate_id, origin, plain, s
 from projections.stale import marked
 from projections.tables import METADATA, Json, Moment, position, version
 
-ENDS = (State.COMPLETED, State.STOPPED)
-"""After these nothing happens to a run any more; one that fell short may be retried."""
-CLOSED = f"state IN ({', '.join(repr(state.value) for state in ENDS)})"
+SETTLED = f"state IN ({', '.join(repr(state.value) for state in sorted(CLOSED))})"
 
 TABLE = Table(
     "workflow_runs",
@@ -79,7 +77,7 @@ TABLE = Table(
     position(),
     Index("workflow_runs_requested_idx", "requested_position", unique=True),
     Index("workflow_runs_state_idx", "state", "requested_position"),
-    Index("workflow_runs_closed_idx", "position", postgresql_where=text(CLOSED)),
+    Index("workflow_runs_closed_idx", "position", postgresql_where=text(SETTLED)),
     Index("workflow_runs_batch_idx", "batch", "requested_position"),
     Index("workflow_runs_revision_idx", "roster_revision", "requested_position"),
     Index(
