@@ -6,7 +6,8 @@ It reports to its parent by JSON lines in the pipe REPORTS (stdout and stderr be
     {"started": {"device": "cpu", "step": 0}}     {"progress": {"step": 1, "loss": 0.69, ...}}
     then one of  {"finished": null}  {"cancelled": 7}  {"failed": "why"}
 
-SIGTERM asks it to stop after the current step and to keep a checkpoint. Started again with the same job, it goes on.
+SIGTERM asks it to stop after the current step and to keep a checkpoint; before the first step, after the batch that the
+reference is asked about. Started again with the same job, it goes on.
 SIGABRT ends it, and all its threads say to stderr where they were.
 """
 
