@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ class Growing:
         """What comes next; None: nothing yet."""
         try:
             with self._file.open("rb") as opened:
+                if opened.seek(0, os.SEEK_END) < self._at:
+                    self._begin_anew()
                 opened.seek(self._at)
                 read = opened.read(PIECE_BYTES)
         except FileNotFoundError:
@@ -89,6 +92,11 @@ class Growing:
         self._at += len(read)
         text = self._decoder.decode(read)
         return Piece.of(text, self._at - len(self._decoder.getstate()[0])) if text else None
+
+    def _begin_anew(self) -> None:
+        """The log grew too large, and what was read of it lies in the archive."""
+        self._at = 0
+        self._decoder.reset()
 
     async def pieces(self) -> AsyncIterator[Sequence[Message]]:
         """All that there is by now."""

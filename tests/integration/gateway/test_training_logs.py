@@ -69,6 +69,10 @@ def add(log: Path, said: bytes) -> None:
         opened.write(said)
 
 
+def begin_anew(log: Path, said: bytes) -> None:
+    log.write_bytes(said)
+
+
 def said(event: ServerSentEvent) -> str:
     assert event.event == "log"
     return str(event.json()["text"])
@@ -102,6 +106,16 @@ async def test_of_a_long_log_no_more_is_read_at_once_than_a_piece(gateway: Gatew
     add(log, b"x" * 200_000)
     async with following(gateway, address, "?from_byte=0") as events:
         assert [len(said(await anext(events))) for _ in range(4)] == [65_536, 65_536, 65_536, 3_392]
+
+
+async def test_a_log_that_was_archived_meanwhile_is_told_from_its_new_beginning(
+    gateway: Gateway, address: str, log: Path
+) -> None:
+    add(log, b"loading the model\n")
+    async with following(gateway, address) as events:
+        assert said(await anext(events)) == "loading the model\n"
+        begin_anew(log, b"step 1\n")
+        assert said(await anext(events)) == "step 1\n"
 
 
 async def test_a_log_that_is_on_another_machine_is_told_to_be_there(gateway: Gateway, address: str, log: Path) -> None:
