@@ -74,6 +74,12 @@ class Console:
         """What the address says, such as which `run` is open."""
         return parse_qs(urlsplit(self.page.url).query)[parameter][0]
 
+    def goes_and_comes_back(self) -> None:
+        """To another page, which is shown once the console has taken in what was typed here; then loads this one."""
+        here = self.page.url
+        self.open("Log")
+        self.page.goto(here)
+
     def reload(self) -> None:
         self.page.reload()
 

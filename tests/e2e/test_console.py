@@ -54,7 +54,7 @@ def someone_starts_a_run_and_watches_it(person: Console, caravan: LivingCaravan)
     person.open("Runs")
     person.type("Task", TASK)
     person.type("Tokens an answer, at most", "12")
-    person.reload()
+    person.goes_and_comes_back()
     expect(person.field("Task")).to_have_value(TASK)
     expect(person.field("Tokens an answer, at most")).to_have_value("12")
     person.button("Start").dblclick()
@@ -133,7 +133,7 @@ def someone_annotates(person: Console, caravan: LivingCaravan) -> None:
     person.press("Edit the texts")
     expect(person.field("The worse answer")).not_to_have_value("")
     person.type("The better answer", "Air scatters blue light most.")
-    person.reload()
+    person.goes_and_comes_back()
     expect(person.field("The better answer")).to_have_value("Air scatters blue light most.")
     person.picture("annotate-edited")
     person.press("Save the edit")
@@ -299,7 +299,7 @@ def test_long_answers_are_judged_by_one_key_even_if_it_is_pressed_twice(caravan:
     page.keyboard.press("u")
     expect(page).to_have_url(f"{caravan.console_url}/annotate?pair={id}")
     with caravan.api() as api:
-        assert api.get(f"/v1/preferences/{id}/opinions").json()["mine"] is None
+        eventually(lambda: api.get(f"/v1/preferences/{id}/opinions").json()["mine"] is None)
 
 
 def propose(api: Client, text: str) -> str:

@@ -24,8 +24,9 @@ def place(tiny_model: Path, tmp_path: Path) -> Place:
 
 @pytest.fixture
 def first(place: Place) -> Iterator[BaseProcess]:
-    """A trainer in a process of its own, which has made a step."""
-    trainer, steps = in_a_process_of_its_own(place)
+    """A trainer in a process of its own, which has made a step of very many."""
+    job = replace(place.job(), config=replace(CONFIG, max_steps=100_000))
+    trainer, steps = in_a_process_of_its_own(place, job)
     wait_for_a_step(steps)
     yield trainer
     trainer.kill()

@@ -81,7 +81,7 @@ def cancelled_once(place: Place) -> Trained:
 
 def killed_twice(place: Place) -> Trained:
     """First the trainer at the third step, then the process of the one after it."""
-    trainer, steps = in_a_process_of_its_own(place)
+    trainer, steps = in_a_process_of_its_own(place, place.job())
     while steps.recv() < 3:
         pass
     [child] = training_processes(place)
@@ -155,18 +155,18 @@ def never() -> bool:
     return False
 
 
-def in_a_process_of_its_own(place: Place) -> tuple[multiprocessing.process.BaseProcess, Connection]:
-    """A trainer at work in that place, and the steps that it reports."""
+def in_a_process_of_its_own(place: Place, job: TrainingJob) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+    """A trainer at work on that job, and the steps that it reports."""
     spawn = multiprocessing.get_context("spawn")
     reading, writing = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=train_and_tell, args=(place, writing))
+    process = spawn.Process(target=train_and_tell, args=(place, job, writing))
     process.start()
     return process, reading
 
 
-def train_and_tell(place: Place, steps: Connection) -> None:
+def train_and_tell(place: Place, job: TrainingJob, steps: Connection) -> None:
     tell: Callable[[Progress], None] = lambda progress: steps.send(progress.step)  # noqa: E731
-    place.trainer().train(place.job(), tell, never)
+    place.trainer().train(job, tell, never)
 
 
 def training_processes(place: Place) -> list[int]:

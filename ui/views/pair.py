@@ -73,9 +73,10 @@ class Sight:
     hindered: str
 
 
-def show_pair(id: str, run: str | None) -> None:
+def show_pair(asked_for: str, run: str | None) -> None:
     """The pair's page. After an opinion the next waiting pair follows."""
-    pair = api().one("preferences", id)
+    pair = api().one("preferences", asked_for)
+    id = pair["preference_id"]  # however the address spells it: by it the sides are drawn
     said = api().one("preferences", id, "opinions")
     waiting = api().one("annotations", "queue", limit=PAGE_LIMIT, run=run)
     queue = [one["preference_id"] for one in waiting["items"]]

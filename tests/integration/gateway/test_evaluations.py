@@ -72,7 +72,7 @@ async def test_a_stranger_to_evaluations_is_told_what_is_wrong(gateway: Gateway)
             ({"adapter": "team@production"}, 404, "team@production"),
             ({"adapter": "team@1", "against": "team@1"}, 422, "against itself"),
             ({"adapter": "team@1", "judges": ["nobody"]}, 422, "nobody"),
-            ({"adapter": "team@1", "plan": {"pairs": 0}}, 422, "pairs"),
+            ({"adapter": "team@1", "plan": {"pairs": 0, "prompts": 0}}, 422, "pairs"),
         ):
             refused = await client.post("/v1/evaluations", json=body)
             assert (refused.status_code, said in refused.text) == (status, True), refused.text
