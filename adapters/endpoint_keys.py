@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from adapters.written_keys import may_hold_key
@@ -18,6 +19,16 @@ def endpoint_keys(environment: Mapping[str, str], folder: Path | None) -> dict[s
     kept = {file.name: file.read_text() for file in files if may_hold_key(file.name)}
     found = kept | {name: value for name, value in environment.items() if may_hold_key(name)}
     return {name: key.strip() for name, key in found.items()}
+
+
+def readable_keys(folder: Path) -> list[str]:
+    """Of the files in that folder, as far as there are any that can be read."""
+    keys: list[str] = []
+    with suppress(OSError):
+        for file in filter(lambda file: may_hold_key(file.name), folder.iterdir()):
+            with suppress(OSError, UnicodeDecodeError):
+                keys.append(file.read_text().strip())
+    return keys
 
 
 def fits_header(key: str) -> bool:

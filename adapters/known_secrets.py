@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Iterable
 
 SHORTEST = 8
-"""Characters. What is shorter may be a word that people write, such as `none` where an endpoint wants any key."""
+"""Characters, of a secret with a letter and a digit."""
+SHORTEST_OF_OTHERS = 16
+"""What is shorter people may write by chance, such as `placeholder` where an endpoint wants any key."""
 HIDDEN = "***"
 
 Hide = Callable[[str], str]
@@ -19,13 +21,18 @@ class KnownSecrets:
     """It knows them by their values, and knows no other: not what looks like a key, nor what a key was made into."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        written = {spelling for value in values if len(value) >= SHORTEST for spelling in (value, _in_json(value))}
+        written = {spelling for value in values if _is_telling(value) for spelling in (value, _in_json(value))}
         longest_first = sorted(written, key=len, reverse=True)  # one key may be the beginning of another
         self._any = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def hide(self, text: str) -> str:
         """The text with each of them blotted out."""
         return self._any.sub(HIDDEN, text)
+
+
+def _is_telling(value: str) -> bool:
+    mixed = any(map(str.isalpha, value)) and any(map(str.isdigit, value))
+    return len(value) >= (SHORTEST if mixed else SHORTEST_OF_OTHERS)
 
 
 def _in_json(value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from adapters.artifacts import DatasetFolder, JobResults
 from adapters.bell import Bell
 from adapters.code_version import code_version
 from adapters.cron import Cron
-from adapters.endpoint_keys import endpoint_keys
+from adapters.endpoint_keys import endpoint_keys, readable_keys
 from adapters.event_feed import EventFeed
 from adapters.event_recorder import UNREACHABLE, UTF8
 from adapters.event_store import PostgresEventStore
@@ -218,8 +218,8 @@ def known_secrets(settings: Settings) -> KnownSecrets:
     """What nobody is to read in what this process logs and records: its own keys, and those that it sends to endpoints,
     model servers and MCP servers, whose `env` and `headers` hold no other."""
     secrets = [settings.model_key, settings.token, *endpoint_keys(os.environ, None).values()]
-    with suppress(OSError):  # whoever needs a key of that folder says so itself
-        secrets += endpoint_keys({}, settings.secrets_dir).values()
+    if settings.secrets_dir:  # whoever needs a key that cannot be read says so itself
+        secrets += readable_keys(settings.secrets_dir)
     return KnownSecrets(filter(None, secrets))
 
 

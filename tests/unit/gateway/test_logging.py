@@ -101,11 +101,11 @@ def test_a_token_is_blotted_out(text: str) -> None:
 
 
 def test_a_secret_that_is_known_is_in_no_line_and_in_no_traceback(log: StringIO) -> None:
-    configure_logging("INFO", "worker", log, hide=KnownSecrets(['a "secret" key']).hide)
+    configure_logging("INFO", "worker", log, hide=KnownSecrets(['a "secret" key-1']).hide)
     try:
-        raise ValueError('the endpoint says: a "secret" key')
+        raise ValueError('the endpoint says: a "secret" key-1')
     except ValueError:
-        logger.exception('it knows a "secret" key, {}', "too")
+        logger.exception('it knows a "secret" key-1, {}', "too")
     (line,) = lines(log)
     assert line["message"] == "it knows ***, too"
     assert "the endpoint says: ***" in str(line["exception"])
