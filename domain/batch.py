@@ -34,6 +34,7 @@ class BatchState(StrEnum):
 
 
 OVER = frozenset({BatchState.COMPLETED, BatchState.STOPPED})
+OPEN = tuple(state for state in BatchState if state not in OVER)
 
 
 class Batch(BaseAggregate[UUID]):

@@ -52,6 +52,7 @@ class JobState(StrEnum):
 
 CLOSED = (JobState.SUCCEEDED, JobState.CANCELLED)
 """After these nothing happens to a job any more."""
+OPEN = tuple(state for state in JobState if state not in CLOSED)
 
 
 class Priority(StrEnum):

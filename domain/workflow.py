@@ -41,6 +41,7 @@ FELL_SHORT = frozenset({State.FAILED, State.TIMED_OUT, State.EXHAUSTED})
 """Ended before everything was done, and not because anybody wanted it: may be tried again."""
 CLOSED = frozenset({State.COMPLETED, State.STOPPED})
 """After these nothing happens to a run any more."""
+OPEN = tuple(state for state in State if state not in CLOSED)
 FINISHED = FELL_SHORT | CLOSED
 
 
@@ -134,8 +135,8 @@ class Workflow(BaseAggregate[UUID]):
             aggregate.under_way = {}
 
     class StepBegun(Event):
-        """A model is about to be asked, or a tool to be used. `attempt` above 1: again, as nobody knows what came of
-        the one before."""
+        """A model is about to be asked, or a tool to be used. `attempt` above 1: again, as the one before was not
+        recorded: its worker was lost, or it failed or was given up and the run was retried."""
 
         TOPIC = "workflow.step_begun"
         epoch: int

@@ -76,8 +76,8 @@ class WorkMetrics(Collector):
         """Nothing while the database is away, rather than old numbers."""
         try:
             with self._looking, self._engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
-                for figures in (self._runs, self._steps, self._jobs):
-                    figures.look(db)
+                for settled in (self._runs, self._steps, self._jobs):
+                    settled.look(db)
                 work = [*_runs(self._runs), *_steps(self._steps), *_work(db, self._runs)]
                 job_queues = self._jobs.queues(db, datetime.now(UTC))
             head, relayed = self._head(), self._relayed()
@@ -109,7 +109,9 @@ def _runs(runs: RunFigures) -> Iterator[Metric]:
         figures.RUN_BOUNDS,
     )
     repeated: dict[Labels, float] = {(kind,): count for kind, count in runs.sums.repeated.items()}
-    yield _counter("caravan_calls_repeated", "Calls made again, as nobody knew what came of them", ("kind",), repeated)
+    yield _counter(
+        "caravan_calls_repeated", "Calls made again, as the one before was not recorded", ("kind",), repeated
+    )
 
 
 def _work(db: Connection, runs: RunFigures) -> Iterator[Metric]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Select, Table, Text, Uuid, cast, func, select
 
-from domain.batch import OVER, Batch, BatchState
+from domain.batch import OPEN, Batch, BatchState
 from domain.catalogue import topics_of
 from domain.events import Recorded
 from domain.workflow import State
@@ -122,9 +122,7 @@ def unfinished(db: Connection) -> tuple[int, int]:
     """How many batches are not over, and how many of their tasks no run was asked for yet."""
     waiting = func.coalesce(func.sum(TABLE.c.tasks - TABLE.c.requested), 0)
     count, tasks = db.execute(
-        select(func.count(), waiting).where(
-            TABLE.c.state.in_([state.value for state in BatchState if state not in OVER])
-        )
+        select(func.count(), waiting).where(TABLE.c.state.in_([state.value for state in OPEN]))
     ).one()
     return int(count), int(tasks)
 

@@ -31,11 +31,10 @@ from domain.preference import Pair, Preference, weight
 from projections.paging import LIMIT, Page, one, page, tally
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.stale import marked
-from projections.tables import METADATA, Json, Moment, position, version
+from projections.tables import METADATA, Json, Moment, in_states, position, version
 
-QUEUED = f"state IN ({', '.join(repr(state.value) for state in IN_QUEUE)})"
-"""Pairs that people are asked about, in the words in which queries have to say it too: with parameters instead,
-PostgreSQL would not know that the indexes of the queue do."""
+QUEUED = in_states(IN_QUEUE)
+"""Pairs that people are asked about, in the words in which queries have to say it too."""
 
 TABLE = Table(
     "dpo_annotations",

@@ -1,8 +1,10 @@
 """Figures that go on from where they were: what is settled is read once, by an index of positions, and remembered. So a
-look does not take longer as the history grows.
+look takes longer with what fell short and was not taken up, and not with what was completed; the first look of a
+process reads everything.
 
-What a read model took in after those behind it (it was parked) counts once the process starts anew. Looks come one
-after the other, each in a transaction that reads repeatably: else what is closed meanwhile counts nowhere, or twice.
+Where a read model may have written rows behind the place that a look has come to, as a rebuild does, or a parked event
+that is tried again, everything is read anew. Looks come one after the other, each in a transaction that reads
+repeatably: else what is closed meanwhile counts nowhere, or twice.
 """
 
 from __future__ import annotations
@@ -11,42 +13,64 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, Integer, Table, and_, cast, func, select, text, true
+from sqlalchemy import Connection, Integer, and_, cast, func, select, text, true
+from sqlalchemy.dialects.postgresql import OID
 from sqlalchemy.sql import ColumnElement
 
 from domain import job, workflow
 from projections import interaction_log, jobs, workflow_runs
+from projections.checkpoints import PARKED_EVENTS
 from projections.figures import STEP_BOUNDS, Labels, Spread, bucket_of, spreads
-from projections.projector import Row
+from projections.projector import Projector, Row
 
-OPEN_RUNS = workflow_runs.TABLE.c.state.in_([state.value for state in workflow.State if state not in workflow.CLOSED])
-OPEN_JOBS = jobs.TABLE.c.state.in_([state.value for state in job.JobState if state not in job.CLOSED])
+OPEN_RUNS = workflow_runs.TABLE.c.state.in_([state.value for state in workflow.OPEN])
+OPEN_JOBS = jobs.TABLE.c.state.in_([state.value for state in job.OPEN])
 
 
-class Onward:
-    """Of the rows of this table that are `settled` (in SQL), and change no more."""
+class SettledFigures:
+    """Of this projector's rows that are `settled` (in SQL), and change no more."""
 
-    def __init__(self, table: Table, settled: str = "true") -> None:
-        self._at = table.c.position
+    def __init__(self, projector: Projector, settled: str = "true") -> None:
+        self._projector = projector
+        self._at = projector.table.c.position
         self._settled = text(settled)
         self._position = 0
+        self._source: tuple[object, ...] = ()
+        self.forget()
 
     def look(self, db: Connection) -> None:
-        """Takes in what is new."""
-        head = db.execute(select(func.coalesce(func.max(self._at), 0)).where(self._settled)).scalar_one()
+        """Takes in what is new; everything, where rows may have changed that were taken in, or should have been."""
+        if (source := self._written_by(db)) != self._source:
+            self._source, self._position = source, 0
+            self.forget()
+        newest = db.execute(select(func.coalesce(func.max(self._at), 0)).where(self._settled)).scalar_one()
+        head = max(newest, self._position)
         self.take_in(db, and_(self._settled, self._at > self._position, self._at <= head))
         self._position = head
+
+    def _written_by(self, db: Connection) -> tuple[object, ...]:
+        """The table, which a rebuild replaces, and which events are parked, of which each goes back to its place."""
+        parked, name = PARKED_EVENTS.c, self._projector.name
+        query = select(cast(func.to_regclass(name), OID), func.count(), func.sum(parked.position))
+        return tuple(db.execute(query.where(parked.projector == name)).one())
+
+    def forget(self) -> None:
+        """The figures are those of no rows."""
+        raise NotImplementedError
 
     def take_in(self, db: Connection, new: ColumnElement[bool]) -> None:
         """Adds these rows to the figures."""
         raise NotImplementedError
 
 
-class StepFigures(Onward):
+class StepFigures(SettledFigures):
     """Of all steps."""
 
     def __init__(self) -> None:
-        super().__init__(interaction_log.TABLE)
+        super().__init__(interaction_log.PROJECTOR)
+
+    def forget(self) -> None:
+        """No steps."""
         self.times: dict[Labels, Spread] = {}
         """By phase."""
         self.tokens: Counter[Labels] = Counter()
@@ -87,11 +111,14 @@ class RunSums:
         return added
 
 
-class RunFigures(Onward):
+class RunFigures(SettledFigures):
     """Of all runs. Those that are not closed, as far as they fell short and nobody took them up, are read each time."""
 
     def __init__(self) -> None:
-        super().__init__(workflow_runs.TABLE, workflow_runs.SETTLED)
+        super().__init__(workflow_runs.PROJECTOR, workflow_runs.SETTLED)
+
+    def forget(self) -> None:
+        """No runs."""
         self.times: dict[Labels, Spread] = {}
         """From a run's first start to its end, by kind and state. One that may be retried has not come to its end."""
         self.sums = RunSums()
@@ -110,11 +137,14 @@ class RunFigures(Onward):
             self.times.setdefault(labels, Spread()).merge(spread)
 
 
-class JobFigures(Onward):
+class JobFigures(SettledFigures):
     """Of all jobs, by queue."""
 
     def __init__(self) -> None:
-        super().__init__(jobs.TABLE, jobs.SETTLED)
+        super().__init__(jobs.PROJECTOR, jobs.SETTLED)
+
+    def forget(self) -> None:
+        """No jobs."""
         self._failures: Counter[str] = Counter()
 
     def take_in(self, db: Connection, new: ColumnElement[bool]) -> None:

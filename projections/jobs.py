@@ -32,9 +32,9 @@ from domain.job import CLOSED, Job, JobState, Priority
 from projections.paging import LIMIT, Page, every, one, page
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.stale import marked
-from projections.tables import METADATA, Json, Moment, position, version
+from projections.tables import METADATA, Json, Moment, in_states, position, version
 
-SETTLED = f"state IN ({', '.join(repr(state.value) for state in CLOSED)})"
+SETTLED = in_states(CLOSED)
 
 TABLE = Table(
     "jobs",

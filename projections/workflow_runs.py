@@ -32,9 +32,9 @@ from projections.failure_kinds import failure_kind
 from projections.paging import LIMIT, Page, one, page, tally
 from projections.projector import Projector, Row, aggregate_id, origin, plain, stamp
 from projections.stale import marked
-from projections.tables import METADATA, Json, Moment, position, version
+from projections.tables import METADATA, Json, Moment, in_states, position, version
 
-SETTLED = f"state IN ({', '.join(repr(state.value) for state in sorted(CLOSED))})"
+SETTLED = in_states(sorted(CLOSED))
 
 TABLE = Table(
     "workflow_runs",
@@ -89,7 +89,7 @@ TABLE = Table(
 """`task` is the task's first turn, `turns` how many it has. `started_at` is when the first worker took the run.
 `forked_from` is the run that a fork was taken from, `forked_at` the last step that both have, and `shared` are the
 ids of all that it shares; they are not among its `steps`. `repeated` counts the calls that were begun again, as
-nobody knows what came of the ones before. `worker` is who has the run or had it last, none once it was let go;
+the one before was not recorded. `worker` is who has the run or had it last, none once it was let go;
 `takeovers` counts how often another one took it from a worker that was gone. `failures` counts how often it fell
 short, by kind, over retries; `waiting_since` is when it last came to wait for a worker."""
 

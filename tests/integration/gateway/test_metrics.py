@@ -25,8 +25,10 @@ def closed_after_the_first_query_of_runs(engine: Engine) -> Iterator[None]:
                 db.execute(closing.pop())
 
     event.listen(engine, "after_cursor_execute", close)
-    yield
-    event.remove(engine, "after_cursor_execute", close)
+    try:
+        yield
+    finally:
+        event.remove(engine, "after_cursor_execute", close)
 
 
 async def test_a_run_that_is_closed_while_its_figures_are_read_counts_all_the_same(gateway: Gateway) -> None:

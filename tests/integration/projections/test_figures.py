@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -10,14 +11,24 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, insert, text, update
 
+from adapters.event_store import PostgresEventStore
+from domain.events import Recorded
+from domain.steps import Task
+from domain.workflow import Workflow
 from projections import batches, figures, interaction_log, jobs, workflow_runs
+from projections.checkpoints import Poison, park, unpark
+from projections.engine import catch_up
 from projections.failure_kinds import failure_kind
-from projections.figures_onward import JobFigures, Onward, RunFigures, StepFigures
+from projections.figures_onward import JobFigures, RunFigures, SettledFigures, StepFigures
+from projections.parked import retry_parked
+from projections.projector import Row
+from projections.rebuild import rebuild
+from tests import story
 from tests.builders import NOW
 from tests.integration.projections.rows import STEP, job_row, run_row
 from tests.plans import rows_read
 
-Looking = TypeVar("Looking", bound=Onward)
+Looking = TypeVar("Looking", bound=SettledFigures)
 
 
 @pytest.fixture
@@ -48,10 +59,10 @@ def a_step(engine: Engine) -> Callable[..., None]:
     return add
 
 
-def looked(figures: Looking, engine: Engine) -> Looking:
+def looked(settled: Looking, engine: Engine) -> Looking:
     with engine.connect() as db:
-        figures.look(db)
-    return figures
+        settled.look(db)
+    return settled
 
 
 def test_what_waits_is_counted_and_how_long_the_oldest_does(engine: Engine, a_run: Callable[..., None]) -> None:
@@ -113,17 +124,65 @@ def test_what_a_run_went_through_counts_once_whether_it_is_open_or_closed(
     assert (sums.takeovers.total(), sums.failures) == (7, {"model": 1})
 
 
+@pytest.mark.parametrize(
+    "mend",
+    [
+        lambda engine, store: retry_parked(engine, store, workflow_runs.PROJECTOR),
+        lambda engine, store: rebuild(engine, store, workflow_runs.PROJECTOR),
+    ],
+    ids=["retry", "rebuild"],
+)
+def test_a_run_whose_end_was_parked_counts_all_the_same_when_it_is_taken_in_at_its_old_position(
+    mend: Callable[[Engine, PostgresEventStore], object], engine: Engine, store: PostgresEventStore
+) -> None:
+    def fold(row: Row | None, recorded: Recorded) -> Row | None:
+        if isinstance(recorded.event, Workflow.Completed) and recorded.event.originator_id == story.id_of("first"):
+            raise ZeroDivisionError("a bug")
+        return workflow_runs.fold(row, recorded)
+
+    for name in ("first", "second"):
+        taken_over_and_completed(name, store)
+    catch_up(engine, store, replace(workflow_runs.PROJECTOR, fold=fold))
+    runs = RunFigures()
+    assert looked(runs, engine).sums.takeovers.total() == 2
+    mend(engine, store)
+    assert looked(runs, engine).sums.takeovers.total() == 2
+    assert dict(runs.times["mutual_ranking", "completed"].cumulative(figures.RUN_BOUNDS))["+Inf"] == 2
+
+
+def taken_over_and_completed(name: str, store: PostgresEventStore) -> None:
+    run = Workflow.request(story.id_of(name), "mutual_ranking", Task(("Why?",)), 1, (), "", None, at=NOW)
+    run.start("w1", (), NOW)
+    run.start("w2", (), NOW)
+    run.complete(run.epoch, NOW)
+    store.session(story.envelope(run)).save(run)
+
+
+def test_a_step_that_was_parked_counts_once_it_is_taken_in_before_those_that_followed(
+    engine: Engine, a_step: Callable[..., None]
+) -> None:
+    steps, parked = StepFigures(), Poison(1, None, uuid4(), ZeroDivisionError("a bug"))
+    with engine.begin() as db:
+        park(db, interaction_log.PROJECTOR.name, parked)
+    a_step(2)
+    assert looked(steps, engine).calls == {("anna", "false"): 1}
+    with engine.begin() as db:
+        unpark(db, interaction_log.PROJECTOR.name)
+    a_step(1)
+    assert looked(steps, engine).calls == {("anna", "false"): 2}
+
+
 def test_failed_attempts_at_jobs_stay_counted_and_every_queue_that_had_one_is_told_of(
     engine: Engine, a_job: Callable[..., None]
 ) -> None:
-    figures = JobFigures()
+    of_jobs = JobFigures()
     a_job(1, state="succeeded", failures=2, queue="checks")
     a_job(2, state="dead", failures=5)
     a_job(3, state="waiting", due_at=NOW)
     for _ in range(2):
-        looked(figures, engine)
+        looked(of_jobs, engine)
         with engine.connect() as db:
-            told = figures.queues(db, NOW)
+            told = of_jobs.queues(db, NOW)
             assert told == jobs.queues(db, NOW)
     assert [(queue["queue"], queue["failures"], queue["dead"]) for queue in told] == [
         ("checks", 2, 0),
