@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from commands.policies.patience import StoreUnavailable
@@ -15,6 +16,10 @@ T = TypeVar("T")
 
 class LetGo(Exception):
     """The worker must stop: it begins nothing more, and another one goes on."""
+
+
+class _Ended(Exception):
+    """No call is begun any more."""
 
 
 CALLS_AT_ONCE = 8
@@ -48,23 +53,29 @@ class CallsUnderWay:
         more, so that nothing could be recorded."""
         async with self._room:
             if self._reason is None:
-                under_way = asyncio.ensure_future(call())
-                self._calls.add(under_way)
-                try:
-                    return await under_way
-                except (LeaseLost, StoreUnavailable):
-                    raise
-                except AlreadyDone as reason:
-                    if not isinstance(reason, RunPaused):
-                        raise
-                    self.end(reason)
-                except Exception as reason:
-                    self.end(reason)
-                except asyncio.CancelledError:
-                    if not self._given_up:
-                        raise
-                finally:
-                    self._calls.discard(under_way)
+                with suppress(_Ended):
+                    return await self._made(call)
         while self._calls:
             await asyncio.wait(self._calls)
         raise self._reason or AssertionError("unreachable: without a reason the call has returned or raised")
+
+    async def _made(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What the call returns. Raises _Ended where there is a reason now, which is for make to raise."""
+        under_way = asyncio.ensure_future(call())
+        self._calls.add(under_way)
+        try:
+            return await under_way
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except AlreadyDone as reason:
+            if not isinstance(reason, RunPaused):
+                raise
+            self.end(reason)
+        except Exception as reason:
+            self.end(reason)
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
+        finally:
+            self._calls.discard(under_way)
+        raise _Ended

@@ -77,6 +77,7 @@ class RunWorkflow:
         self._span = span
         self._calls_at_once = calls_at_once
         self._intake = Intake(PUT_BACK_SECONDS)
+        self._passed_by: set[str] = set()
 
     def offer(self, run: UUID) -> None:
         """News or the sweep found that run. To be called on the event loop; a run known already is ignored."""
@@ -182,7 +183,7 @@ class RunWorkflow:
         if not history or not isinstance(requested := history[0].event, Workflow.Requested):
             return None
         run = Workflow.after(recorded.event for recorded in history)
-        if run.finished or requested.kind not in self._kinds:  # a newer worker knows how to play it
+        if run.finished or not self._plays(requested.kind):
             return None
         if run.state is State.PAUSED:
             self._let_go_if_left(run, history[0])
@@ -198,6 +199,14 @@ class RunWorkflow:
             logger.info("run {} is not ours: {}", id, faster)
             return None
         return requested, self._log.history(id)[: written.version]
+
+    def _plays(self, kind: str) -> bool:
+        if kind in self._kinds:
+            return True
+        if kind not in self._passed_by:
+            self._passed_by.add(kind)
+            logger.warning("no worker of this release plays runs of the kind {!r}: they wait for a newer one", kind)
+        return False
 
     def _let_go_if_left(self, run: Workflow, first: Recorded) -> None:
         """A paused run that we hold on paper alone: the store was away when it was to be let go of."""
