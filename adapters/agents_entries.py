@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from adapters.camel_platforms import EMBEDDED, OPENAI_COMPATIBLE, SERVES_ADAPTERS, advice_on
+from adapters.camel_platforms import EMBEDDED, OPENAI_COMPATIBLE, SERVES_ADAPTERS, advice_on_platform
 from adapters.tools.allowed import AllowedTools
 from adapters.written_keys import may_hold_key
 from domain.model_hosts import ModelHosts
@@ -36,7 +36,7 @@ class Allowed:
 
 
 def _allowed_platform(platform: str) -> str:
-    if advice := advice_on(platform):
+    if advice := advice_on_platform(platform):
         raise PydanticCustomError("platform", "{advice}", {"advice": advice})
     return platform
 

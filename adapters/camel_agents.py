@@ -17,7 +17,7 @@ from adapters import camel_memory as memory
 from adapters.aloud import Aloud
 from adapters.answer_cache import AnswerCache, KeptAnswers
 from adapters.camel_model import RecordingModel, recording
-from adapters.camel_platforms import EMBEDDED, SERVES_ADAPTERS, advice_on
+from adapters.camel_platforms import EMBEDDED, SERVES_ADAPTERS, advice_on_platform
 from adapters.endpoint_patience import PATIENCE_SECONDS, Endpoint
 from adapters.known_secrets import Hide
 from adapters.live_text import LiveText
@@ -181,7 +181,7 @@ class CamelAgents:
     def create(self, spec: AgentSpec, adapter: str | None, max_tokens: int | None) -> CamelAgent:
         """Raises ModelUnavailable when its key is not set, its platform or host is not allowed (any more), or the
         platform refuses the configuration, and ToolsUnavailable when a tool is not allowed (any more)."""
-        if advice := advice_on(spec.model.platform):
+        if advice := advice_on_platform(spec.model.platform):
             raise ModelUnavailable(f"{_name(spec.model)} cannot be used: {advice}")
         if spec.model.url and not self._hosts.allow(spec.model.url):
             raise ModelUnavailable(f"{_name(spec.model)} is at no host that CARAVAN_MODEL_HOSTS lists: add it there")

@@ -24,7 +24,7 @@ OF_THIS_MACHINE: Mapping[str, str] = {
 machine, whatever hosts are listed; LiteLLM, what the name calls for. With where each serves OpenAI's protocol."""
 
 
-def advice_on(platform: str) -> str | None:
+def advice_on_platform(platform: str) -> str | None:
     """What to write instead; None where that platform is allowed."""
     if url := OF_THIS_MACHINE.get(platform):
         return (
