@@ -56,8 +56,10 @@ def between_two_queries(engine: Engine, write: str) -> Iterator[None]:
             append(engine, pending.pop())
 
     event.listen(engine, "after_cursor_execute", meanwhile)
-    yield
-    event.remove(engine, "after_cursor_execute", meanwhile)
+    try:
+        yield
+    finally:
+        event.remove(engine, "after_cursor_execute", meanwhile)
 
 
 def test_a_batch_and_its_runs_are_found_among_all_others(engine: Engine) -> None:
