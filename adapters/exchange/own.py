@@ -12,8 +12,8 @@ from domain.importing import Judgment, Tie
 
 
 def recognises(raw: Raw) -> bool:
-    """Whether it has our columns."""
-    return raw.keys() >= {"prompt", "chosen", "rejected", "preference_id", "weight", "method"}
+    """Whether it has our columns, with or without `preference_id`."""
+    return raw.keys() >= {"prompt", "chosen", "rejected", "weight", "method"}
 
 
 def judgment(raw: Raw) -> Judgment | Tie:

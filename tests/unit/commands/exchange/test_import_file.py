@@ -167,7 +167,13 @@ def test_an_export_is_known_again_whatever_was_said_of_its_pairs_since(stage: St
 
 
 def flipped(row: Json) -> Json:
-    return row | {"chosen": row["rejected"], "rejected": row["chosen"]}
+    sides = {
+        "chosen": "rejected",
+        "rejected": "chosen",
+        "chosen_agent": "rejected_agent",
+        "rejected_agent": "chosen_agent",
+    }
+    return row | {side: row[other] for side, other in sides.items()}
 
 
 def rewritten(row: Json) -> Json:
@@ -191,6 +197,20 @@ def test_what_was_changed_in_an_export_is_set_aside_with_what_to_do(
     own = {name: value for name, value in mended(first).items() if name != "preference_id"}
     assert counts(stage.imported(lines(second, own))) == (2, 1, 1, 0, 0)
     assert counts(stage.imported(lines(own, own | {"preference_id": None}))) == (2, 0, 2, 0, 0)
+
+
+def test_a_row_whose_id_was_taken_out_keeps_the_weight_and_the_authors_of_its_file_also_as_the_first(
+    stage: Stage,
+) -> None:
+    for answer, probability in (("Paris!", 0.8), ("Rome!", 0.7)):
+        stage.execute(ProposePreference(a_pair(answer), probability), an_envelope())
+    first, second = map(json.loads, stage.exported().splitlines())
+    own = {name: value for name, value in flipped(first).items() if name != "preference_id"}
+    result = stage.imported(lines(own, second))
+    assert (result["form"], counts(result)) == ("caravan", (2, 1, 1, 0, 0))
+    added = stage.proposed()[-1]
+    assert 2 * added.probability - 1 == pytest.approx(first["weight"]) == pytest.approx(0.6)
+    assert (added.pair.chosen.agent, added.pair.rejected.agent) == ("ben", "ada")
 
 
 def test_an_id_of_something_else_makes_no_pair_known(stage: Stage) -> None:
