@@ -33,7 +33,7 @@ class EvaluationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is asked: at most so many held-out `pairs` are scored, and at most so many of their `prompts` answered,
+    """How much is asked: at most so many held-out `pairs` are scored, and at most so many held-out `prompts` answered,
     in at most `max_tokens` each. The `seed` draws them, and who is shown first. Without pairs nothing is scored, which
     not every server can do, and only answers are compared."""
 

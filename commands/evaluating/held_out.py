@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from heapq import nsmallest
 from operator import itemgetter
 from uuid import UUID
 
@@ -38,27 +38,19 @@ class TrainedOn:
 
 
 def held_out(subject: Subject, plan: Plan, datasets: DatasetPairs, trained_on: Collection[TrainedOn]) -> HeldOut:
-    """Drawn by the hash of each with the seed, so that it matters neither how many there are nor in which order. In
-    memory are the hashes of the prompts that were trained on, the numbers of their pairs, and what is drawn. Blocks."""
+    """Drawn by the hash of each with the seed, so that it matters neither how many there are nor in which order, nor
+    to the prompts how many pairs are scored. In memory are the hashes of the prompts that were trained on, the numbers
+    of their pairs, and what is drawn. Blocks."""
     known = frozenset(_seen(subject, datasets, trained_on))
-    left_out = 0
-
-    def fresh() -> Iterator[HeldPair]:
-        nonlocal left_out
-        for pair in datasets.pairs(subject.dataset_id, subject.part):
-            if prompt_key(pair.prompt) in known:
-                left_out += 1
-            else:
-                yield pair
-
-    enough = plan.pairs or plan.prompts  # where none is scored, each is drawn for its prompt
-    drawn = nsmallest(enough, fresh(), key=lambda pair: _lot(plan.seed, pair.preference_id.bytes))
-    prompts: dict[bytes, tuple[Message, ...]] = {}
-    if plan.prompts:
-        by_key = {prompt_key(pair.prompt): pair.prompt for pair in drawn}
-        keys = nsmallest(plan.prompts, by_key, key=lambda key: _lot(plan.seed, key))
-        prompts = {key: by_key[key] for key in keys}
-    return HeldOut(tuple(drawn[: plan.pairs]), tuple(prompts.values()), left_out)
+    pairs, prompts, left_out = _Draw(plan.pairs), _Draw(plan.prompts), 0
+    for pair in datasets.pairs(subject.dataset_id, subject.part):
+        key, lot = prompt_key(pair.prompt), _lot(plan.seed, pair.preference_id.bytes)
+        if key in known:
+            left_out += 1
+        else:
+            pairs.offer(lot, lot, pair)
+            prompts.offer(_lot(plan.seed, key), lot, pair)
+    return HeldOut(pairs.drawn, tuple(pair.prompt for pair in prompts.drawn), left_out)
 
 
 def trainings_of(subject: Subject, log: EventLog) -> frozenset[TrainedOn]:
@@ -97,6 +89,28 @@ def _taken(pairs: Iterable[HeldPair], most: int) -> frozenset[int]:
     """Which of them a training took, by their numbers."""
     weighed = ((number, pair.weight, lot_of(pair.preference_id)) for number, pair in enumerate(pairs))
     return frozenset(number for number, *_ in heaviest(weighed, itemgetter(1), itemgetter(2), most))
+
+
+class _Draw:
+    """The lowest lots, at most so many, and of what is offered for each the one of the lowest rank."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lots: list[bytes] = []
+        self._best: dict[bytes, tuple[bytes, HeldPair]] = {}
+
+    @property
+    def drawn(self) -> tuple[HeldPair, ...]:
+        """By their lots."""
+        return tuple(self._best[lot][1] for lot in self._lots)
+
+    def offer(self, lot: bytes, rank: bytes, pair: HeldPair) -> None:
+        offered = rank, pair
+        if lot not in self._best:
+            insort(self._lots, lot)
+        self._best[lot] = min(self._best.get(lot, offered), offered, key=itemgetter(0))
+        if len(self._lots) > self._most:
+            del self._best[self._lots.pop()]
 
 
 def _lot(seed: int, what: bytes) -> bytes:

@@ -8,12 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from commands.evaluating.held_out import TrainedOn, held_out, trainings_of
+from commands.evaluating.held_out import HeldOut, TrainedOn, held_out, trainings_of
 from commands.evaluations import CancelEvaluation, RequestEvaluation
 from commands.lora_adapters import PromoteAdapter, RetireAdapter
 from commands.policies.held_job import Attempt, PermanentFailure
 from domain.errors import AlreadyDone, Invalid, NotFound
 from domain.evaluation import EvaluationState, Plan, Subject
+from domain.ports.datasets import HeldPair
+from domain.sameness import prompt_key
 from domain.weighting import WEIGHED_LOSS
 from tests.evaluations import Court, Pairs, pairs
 
@@ -269,3 +271,29 @@ def test_what_is_drawn_depends_on_the_seed_and_not_on_the_order() -> None:
 
     assert drawn(names, plan) == drawn(names[::-1], plan)
     assert set(drawn(names, plan)) != set(drawn(names, Plan(pairs=10, prompts=3, seed=1)))
+
+
+def several_on_each(*names: str) -> list[HeldPair]:
+    """Pairs of the same prompts, the later ones in other cases."""
+    once, again = pairs(*names), pairs(*map(str.upper, names))
+    return [*once, *(replace(pair, chosen=other.chosen) for pair, other in zip(again, once, strict=True))]
+
+
+@pytest.mark.parametrize("scored", [0, 2, 100])
+def test_as_many_prompts_are_drawn_as_are_asked_for_and_the_same_ones_however_many_pairs_are_scored(
+    scored: int,
+) -> None:
+    """Though pairs share prompts, which are the same in whatever case, and then one of them is asked, in any order."""
+    held = several_on_each(*(f"thing {n}" for n in range(12)))
+    subject = Subject("team@1", "base", "tiny", UUID(int=1), "test", None, ())
+
+    def drawn(order: list[HeldPair], pairs: int, seed: int = 0) -> HeldOut:
+        datasets = Pairs({(UUID(int=1), "test"): order})
+        return held_out(subject, Plan(pairs=pairs, prompts=8, seed=seed), datasets, ())
+
+    found = drawn(held, scored)
+    assert len(found.pairs) == min(scored, len(held))
+    assert len({prompt_key(prompt) for prompt in found.prompts}) == len(found.prompts) == 8
+    assert found == drawn(held[::-1], scored)
+    assert found.prompts == drawn(held, 0).prompts
+    assert found.prompts != drawn(held, scored, seed=1).prompts
