@@ -116,7 +116,7 @@ class Adapter:
         """The weights as they were when checked. Raises AdapterRefused where the file has changed since."""
         try:
             weights = _read(self.folder / ADAPTER_WEIGHTS, self.size)
-            if _sha256(weights) != self.sha256:
+            if hashlib.sha256(weights).hexdigest() != self.sha256:
                 raise _Broken("other weights")
         except _Broken as reason:
             raise AdapterRefused(f"adapter {self.name!r} changed while it was being loaded; ask again") from reason
@@ -132,12 +132,14 @@ def check_adapter(folder: Path, base_name: str, layers: LayerShapes, base_sha256
         settings = _check_config(config, base_name, layers)
         expected = dict(_expected_tensors(settings, layers))
         weights = _read(folder / ADAPTER_WEIGHTS, _most_bytes(expected))
-        _check_passport(folder, weights, base_sha256)
+        digest = hashlib.sha256(weights)
+        _check_passport(folder, digest.hexdigest(), base_sha256)
         _check_weights(weights, expected)
     except _Broken as reason:
         raise AdapterRefused(f"adapter {folder.name!r} is refused: {reason}") from reason
-    key = _sha256(weights + config)[:FINGERPRINT]
-    return Adapter(folder.name, folder, settings, _sha256(weights), len(weights), key)
+    keyed = digest.copy()
+    keyed.update(config)
+    return Adapter(folder.name, folder, settings, digest.hexdigest(), len(weights), keyed.hexdigest()[:FINGERPRINT])
 
 
 def modules_of(layers: LayerShapes) -> set[str]:
@@ -197,7 +199,7 @@ _PEFT_DEFAULTS: dict[str, Any] = asdict(LoraConfig())
 _WITHOUT_EFFECT = {"inference_mode", "peft_version", "lora_dropout", "revision"}
 
 
-def _check_passport(folder: Path, weights: bytes, base_sha256: str | None) -> None:
+def _check_passport(folder: Path, sha256: str, base_sha256: str | None) -> None:
     if not (folder / PASSPORT_FILE).exists():
         return
     try:
@@ -206,10 +208,10 @@ def _check_passport(folder: Path, weights: bytes, base_sha256: str | None) -> No
         raise _Broken(f"{PASSPORT_FILE} does not name the sha256 of {ADAPTER_WEIGHTS}") from error
     if base_sha256 and claim.base_sha256 and claim.base_sha256 != base_sha256:
         raise _Broken(f"it was trained on other weights of the base model: sha256 {claim.base_sha256!r:.80}")
-    if claim.sha256 != (found := _sha256(weights)):
+    if claim.sha256 != sha256:
         raise _Broken(
             f"{ADAPTER_WEIGHTS} is not what was trained: "
-            f"its sha256 is {found}, {PASSPORT_FILE} says {claim.sha256!r:.80}"
+            f"its sha256 is {sha256}, {PASSPORT_FILE} says {claim.sha256!r:.80}"
         )
 
 
@@ -242,7 +244,3 @@ def _expected_tensors(settings: LoraSettings, layers: LayerShapes) -> Iterator[t
         if name.rpartition(".")[2] in settings.target_modules:
             yield f"base_model.model.{name}.lora_A.weight", (settings.r, features_in)
             yield f"base_model.model.{name}.lora_B.weight", (features_out, settings.r)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

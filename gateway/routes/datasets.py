@@ -54,8 +54,8 @@ DatasetsFirst = Annotated[OpenView, reaching(datasets.PROJECTOR)]
 MEDIA_TYPE = "application/jsonl"
 FILE: Answers = {200: {"description": "One pair a line, in TRL's columns", "content": {MEDIA_TYPE: {}}}}
 MANIFEST: Answers = {200: {"description": "The manifest", "content": {"application/json": {}}}}
-MOST_HOLDOUTS = 6 * MOST_TASK_CHARACTERS
-"""Bytes: JSON may spell a character in as many."""
+MOST_HOLDOUTS = 12 * MOST_TASK_CHARACTERS
+"""Bytes: JSON may spell a character in as many, as two escapes where it is beyond the BMP."""
 Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100)]
 
 

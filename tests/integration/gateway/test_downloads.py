@@ -89,11 +89,14 @@ async def test_a_dataset_whose_events_give_other_bytes_now_is_not_sent(gateway: 
 
 
 @pytest.mark.parametrize("escaped", [True, False])
-async def test_holdouts_are_taken_up_to_their_limit_however_json_spells_them(gateway: Gateway, escaped: bool) -> None:
+@pytest.mark.parametrize("character", ["漢", "🌦"], ids=["in the BMP", "beyond"])
+async def test_holdouts_are_taken_up_to_their_limit_however_json_spells_them(
+    gateway: Gateway, character: str, escaped: bool
+) -> None:
     async with gateway.client() as client:
         for characters, status in ((MOST_TASK_CHARACTERS, 202), (MOST_TASK_CHARACTERS + 1, 422)):
-            wanted = {"holdouts": [{"name": "exam", "tasks": ["漢" * characters]}]}
+            wanted = {"holdouts": [{"name": "exam", "tasks": [character * characters]}]}
             body = json.dumps(wanted, ensure_ascii=escaped).encode()
             asked = await client.post("/v1/datasets", content=body, headers={"Content-Type": "application/json"})
             assert asked.status_code == status
-        assert (await client.post("/v1/datasets", content=b"x" * 7_000_000)).status_code == 413
+        assert (await client.post("/v1/datasets", content=b"x" * 14_000_000)).status_code == 413
