@@ -99,7 +99,7 @@ class RecordingModel(BaseModelBackend):
             call = self._call(messages, response, latency, may_ask=bool(offered), cached=known is not None)
         except (AttributeError, TypeError, LookupError) as error:
             raise ModelRefused(
-                f"{self._endpoint.name} answered with what is no chat completion: {self._endpoint.words(error)}"
+                f"{self._endpoint.name} answered with what is no chat completion: {self._endpoint.told_of(error)}"
             ) from error
         calls.append(call)
         if self._kept and known is None:

@@ -45,7 +45,7 @@ class Endpoint:
     patience: float = PATIENCE_SECONDS
     hide: Hide = str
 
-    def words(self, error: Exception) -> str:
+    def told_of(self, error: Exception) -> str:
         """What is amiss, as it may be told and kept."""
         return self.hide(f"{type(error).__name__}: {error}")[:_TEXT_SHOWN]
 
@@ -64,7 +64,7 @@ async def persistently(call: Callable[[], Awaitable[T]], endpoint: Endpoint, ada
         try:
             return await call()
         except Exception as error:
-            said = endpoint.words(error)
+            said = endpoint.told_of(error)
             refused = _refusal(error)(f"{endpoint.name} refused: {said}")
             loading = adapter is not None and _is_missing(error) and not isinstance(refused, NoSuchRoute)
             if not (loading or _may_pass(error)):

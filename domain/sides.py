@@ -3,17 +3,19 @@ mean by left and right."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from domain.opinion import IN_QUEUE, Standing
 from domain.pair import Verdict
 
 T = TypeVar("T")
 LEFT, RIGHT, NEITHER = "left", "right", "neither"
-OPEN = (*IN_QUEUE, Standing.IMPORTED)
+ASKED = IN_QUEUE
+"""The states of a pair in which people are asked about it."""
+OPEN = (*ASKED, Standing.IMPORTED)
 """The states of a pair on which nothing is decided here, so that a first word on it should be a person's own."""
 
 
@@ -45,12 +47,12 @@ class Sides:
         better, worse = self.in_order(Verdict.ACCEPTED, Verdict.FLIPPED)
         return {LEFT: better, RIGHT: worse, NEITHER: Verdict.REJECTED}[choice]
 
-    def words(self, verdict: str) -> str:
+    def told(self, verdict: str) -> str:
         """What that verdict says of what the person sees; others, such as `edited`, speak for themselves."""
-        told = dict(zip(self.in_order("accepted", "flipped"), ("left is better", "right is better"), strict=True))
-        return (told | {"rejected": "neither"}).get(verdict, verdict)
+        sides = dict(zip(self.in_order("accepted", "flipped"), ("left is better", "right is better"), strict=True))
+        return (sides | {"rejected": "neither"}).get(verdict, verdict)
 
-    def level(self, level: int, levels: int, compares: bool) -> int:
-        """A rating on a scale of so many levels, as seen here, in that of the pair as it was proposed, and the other
+    def level(self, level: int, criterion: Mapping[str, Any]) -> int:
+        """A rating by that criterion of a rubric, as seen here, in that of the pair as it was proposed, and the other
         way round."""
-        return levels + 1 - level if self.turned and compares else level
+        return len(criterion["levels"]) + 1 - level if self.turned and criterion["compares"] else level

@@ -114,9 +114,9 @@ def _turned(criteria: list[Json], ratings: dict[str, int], sides: Sides) -> dict
     """A criterion or a level that there is not stays as it was typed, to be refused in these words."""
     turned = dict(ratings)
     for criterion in criteria:
-        name, levels = criterion["name"], len(criterion["levels"])
-        if name in ratings and 1 <= ratings[name] <= levels:
-            turned[name] = sides.level(ratings[name], levels, criterion["compares"])
+        name = criterion["name"]
+        if 1 <= ratings.get(name, 0) <= len(criterion["levels"]):
+            turned[name] = sides.level(ratings[name], criterion)
     return turned
 
 

@@ -17,8 +17,18 @@ from gateway.cli.output import console
 
 AsProposed = Annotated[
     bool,
-    typer.Option("--as-proposed", help="The better answer first, with its author and how sure the ballots are of it."),
+    typer.Option(
+        "--as-proposed", help="First the answer that was proposed as better, its author, and how sure the ballots are."
+    ),
 ]
+
+AS_IT_STANDS = {"chosen": "chosen", "rejected": "rejected"}
+AS_PROPOSED = {
+    "flipped": {"chosen": "rejected", "rejected": "chosen"},
+    "edited": {"better": "chosen", "worse": "rejected"},
+}
+"""By the verdict that leaves a pair's answers as `chosen` and `rejected`: which of them was proposed as which, as
+`caravan annotate` means it. Rewritten ones were not proposed, and have names of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +54,17 @@ class Person:
 
 
 def show_pair(pair: Json, person: Person | None) -> None:
-    """Its id, how it stands, and its texts, for that person to judge; to whoever has spoken or may not, and to None,
-    also who wrote them and which one is the better one."""
+    """Its id, how it stands, and its texts, for that person to judge; to whoever has spoken or may not, and to None as
+    it was proposed, also who wrote them and which one is the better one."""
     if person and person.may_speak_first(pair):
         left, right = person.sides_of(pair["preference_id"]).in_order(pair["chosen"], pair["rejected"])
-        _print(pair, pair["state"], {"left": left, "right": right})
+        _print(pair, pair["state"], {"left": left, "right": right}, {})
     else:
-        authors = {side: pair[f"{side}_agent"] for side in ("chosen", "rejected")}
+        sides = AS_IT_STANDS if person else AS_PROPOSED.get(pair["verdict"], AS_IT_STANDS)
+        answers = {name: pair[side] for name, side in sides.items()}
+        authors = {name: pair[f"{side}_agent"] for name, side in sides.items()}
         stands = pair["verdict"] or f"{pair['state']}, P = {pair['probability']:.2f}"
-        _print(pair, stands, {side: pair[side] for side in authors}, authors)
+        _print(pair, stands, answers, authors)
 
 
 def unveiled(pair: Json, sides: Sides) -> Json:
@@ -62,10 +74,10 @@ def unveiled(pair: Json, sides: Sides) -> Json:
     left, right = sides.in_order(*authors)
     by = f"{pair['method']}, P = {pair['probability']:.2f}"
     judges = {"judges": "{agree} agree, {against} against, {tied} undecided".format(**support)} if support else {}
-    return {"left": left, "right": right, "proposed": f"{sides.words('accepted')} ({by})"} | judges
+    return {"left": left, "right": right, "proposed": f"{sides.told('accepted')} ({by})"} | judges
 
 
-def _print(pair: Json, stands: str, answers: Mapping[str, list[Json]], authors: Mapping[str, str | None] = {}) -> None:
+def _print(pair: Json, stands: str, answers: Mapping[str, list[Json]], authors: Mapping[str, str | None]) -> None:
     console.print(f"[bold]{pair['preference_id']}[/] [dim]{stands}[/]", highlight=False)
     for name, messages in ({"prompt": pair["prompt"]} | dict(answers)).items():
         author = f"[dim]{escape(by)}:[/] " if (by := authors.get(name)) else ""

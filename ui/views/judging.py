@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from domain.sides import Sides, may_speak_first
+from domain.sides import ASKED, Sides, may_speak_first
 from ui.api import Json
 from ui.links import opened
 from ui.once import Once
@@ -19,8 +19,6 @@ from ui.views.pair_shown import words_of
 WITHDRAWN = "The pair is withdrawn."
 GONE = {409: "Somebody withdrew this pair meanwhile, so nothing more can be said of it. Go on with the next one."}
 """What a refusal with that status means to whoever judges."""
-ASKED = ("waiting", "disputed")
-"""The states in which people are asked about a pair."""
 SAME = "Both answers say the same: let the better one say it better."
 BACK = "What you said before counts again."
 UNSAID = in_words({409: "There is nothing to take back: you have said nothing of this pair, or it was withdrawn."})
@@ -71,12 +69,12 @@ def ratings(form: Once, pair: Json, mine: Json | None, sides: Sides) -> Json:
                 levels[::-1] if criterion["compares"] else levels,
                 format_func=dict(enumerate(criterion["levels"], 1)).__getitem__,
                 **form.field(
-                    f"rating-{rubric['version']}-{criterion['name']}", rated and _turned(criterion, rated, sides)
+                    f"rating-{rubric['version']}-{criterion['name']}", rated and sides.level(rated, criterion)
                 ),
                 **needs(Role.ANNOTATOR, unless=unless_withdrawn(pair)),
             )
             if level is not None:
-                given[criterion["name"]] = _turned(criterion, level, sides)
+                given[criterion["name"]] = sides.level(level, criterion)
     return {"ratings": given, "rubric": rubric["version"]} if given else {}
 
 
@@ -91,8 +89,8 @@ def opinions(pair: Json, said: Json, sides: Sides) -> None:
         for opinion in told:
             rated = "; ".join(_rated(opinion, sides))
             who = f"{plain(opinion['annotator'])} · {ago(opinion['recorded_at'])}"
-            verdict = sides.words(opinion["verdict"])
-            what = f"{verdict}: {sides.words(opinion['choice'])}" if verdict == "edited" else verdict
+            verdict = sides.told(opinion["verdict"])
+            what = f"{verdict}: {sides.told(opinion['choice'])}" if verdict == "edited" else verdict
             st.markdown(f"**{plain(what)}** by {who}" + (f" · {plain(rated)}" if rated else ""))
             for side, messages in (words_of(pair, opinion) or {}).items():
                 st.text(f"{EDITED[side]}: {messages[-1]['content']}")
@@ -109,13 +107,9 @@ def _rated(opinion: Json, sides: Sides) -> Iterator[str]:
     criteria = {each["name"]: each for each in rubric["criteria"] if rubric["version"] == opinion["rubric"]}
     for name, level in opinion["ratings"].items():
         if criterion := criteria.get(name):
-            yield f"{name}: {criterion['levels'][_turned(criterion, level, sides) - 1]}"
+            yield f"{name}: {criterion['levels'][sides.level(level, criterion) - 1]}"
         else:
             yield f"{name} {level} (as proposed)"
-
-
-def _turned(criterion: Json, level: int, sides: Sides) -> int:
-    return sides.level(level, len(criterion["levels"]), criterion["compares"])
 
 
 def _undo(pair: Json) -> None:
@@ -133,7 +127,7 @@ def last_word(of_run: dict[str, str]) -> None:
         return
     form = Once(f"undo-{id}")
     with st.container(horizontal=True, vertical_alignment="center"):
-        verdict = Sides.drawn(session().subject, id).words(mine["verdict"])
+        verdict = Sides.drawn(session().subject, id).told(mine["verdict"])
         st.caption(f"Of the pair before you said: **{plain(verdict)}**", width="content")
         allowed = needs(Role.ANNOTATOR, help=f"{BACK} You are led back to the pair.")
         pressed = st.button("Undo", icon=":material/undo:", shortcut="U", **form.button("last"), **allowed)

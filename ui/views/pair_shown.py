@@ -54,7 +54,7 @@ def origin(pair: Json, sides: Sides | None) -> None:
             origin = f"Proposed by the ballots of its run, {plain(pair['method'])}"
         if sides:
             sure = "" if by_hand or imported else f" ({number(pair['probability'] * 100, 0)} % sure)"
-            origin += f": {sides.words('accepted')}{sure}"
+            origin += f": {sides.told('accepted')}{sure}"
         st.caption(f"{origin}.")
         if imported:
             link("jobs", "The import", job=pair["source"]["import_id"])
@@ -68,7 +68,7 @@ def standing(pair: Json, sides: Sides) -> None:
             who = f"; the last word was {plain(pair['annotated_by'])}’s" if pair["annotated_by"] else ""
             kind = f" ({pair['annotator_kind']})" if pair["annotator_kind"] else ""
             when = f", {ago(pair['annotated_at'])}" if pair["annotated_at"] else ""
-            st.caption(f"{sides.words(pair['verdict'])}{who}{kind}{when}")
+            st.caption(f"{sides.told(pair['verdict'])}{who}{kind}{when}")
 
 
 def as_proposed(pair: Json, sides: Sides, verdict: str | None, named: bool) -> None:
@@ -154,7 +154,7 @@ def history(pair: Json, sides: Sides) -> None:
     with st.expander(f"History ({len(pair['history'])})", icon=":material/history:"):
         for event in pair["history"]:
             data = event["data"]
-            what = sides.words(data.get("verdict") or event["type"].rpartition(".")[2])
+            what = sides.told(data.get("verdict") or event["type"].rpartition(".")[2])
             who = f"{plain(event.get('actor', '?'))} · {ago(event['time'])}"
             st.markdown(f"**{plain(what)}** by {who}")
             if said := data.get("note") or data.get("reason"):

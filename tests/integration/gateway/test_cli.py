@@ -266,11 +266,11 @@ def test_a_pair_is_judged_blind_by_the_lot_of_the_console_and_then_told_of(
             left[1],
             right[1],
         ]
-        assert f"{sides.words('accepted')} (bradley-terry/1, P = 0.75)" in said
+        assert f"{sides.told('accepted')} (bradley-terry/1, P = 0.75)" in said
         mine = api.get(f"/v1/preferences/{pair}/opinions")["mine"]
         assert (mine["verdict"], mine["ratings"]) == (
             sides.verdict("left"),
-            {"truth": sides.level(3, 3, compares=True)},
+            {"truth": sides.level(3, {"levels": "123", "compares": True})},
         )
 
 

@@ -25,7 +25,7 @@ def test_each_person_finds_a_pair_as_they_left_it_and_half_of_all_are_turned() -
 def test_a_choice_speaks_of_the_answer_that_stands_there(sides: Sides) -> None:
     left, right = sides.in_order("accepted", "flipped")
     assert [sides.verdict(choice) for choice in (LEFT, RIGHT, NEITHER)] == [left, right, "rejected"]
-    assert [sides.words(verdict) for verdict in (left, right, "rejected", "edited")] == [
+    assert [sides.told(verdict) for verdict in (left, right, "rejected", "edited")] == [
         "left is better",
         "right is better",
         "neither",
@@ -36,8 +36,9 @@ def test_a_choice_speaks_of_the_answer_that_stands_there(sides: Sides) -> None:
 @given(st.booleans(), st.booleans(), st.integers(1, 3))
 def test_a_rating_is_turned_back_by_what_turned_it(turned: bool, compares: bool, level: int) -> None:
     sides = Sides(turned)
-    kept = sides.level(level, 3, compares)
-    assert sides.level(kept, 3, compares) == level
+    criterion = {"levels": ["right", "both", "left"], "compares": compares}
+    kept = sides.level(level, criterion)
+    assert sides.level(kept, criterion) == level
     assert kept == (4 - level if turned and compares else level)
 
 

@@ -19,6 +19,7 @@ CRITERIA = [
     {"name": "which", "question": "Which one is true?", "levels": ["right", "both", "left"], "compares": True},
     {"name": "tone", "question": "How do they sound?", "levels": ["rude", "plain", "kind"], "compares": False},
 ]
+NAMES = ("left", "right", "chosen", "rejected", "better", "worse")
 SPEAKS = ("ada", "bob", "0.9", "chosen", "rejected")
 """What would tell which answer the ballots prefer, or whose it is."""
 
@@ -78,9 +79,9 @@ def sent(gateway: ScriptedGateway) -> Any:
 
 
 def order(output: str) -> list[str]:
-    """Each answer with the word that it stands beside, as they come."""
+    """Each answer's first word with what it stands beside, as they come."""
     lines = (line.split() for line in output.splitlines())
-    return [f"{line[0]} {line[1]}" for line in lines if line and line[0] in ("left", "right", "chosen", "rejected")]
+    return [" ".join(line[: 3 if line[1].endswith(":") else 2]) for line in lines if line and line[0] in NAMES]
 
 
 @pytest.mark.parametrize("command", [("annotations", "next"), ("preferences",)])
@@ -102,13 +103,33 @@ def test_who_wants_to_know_or_has_spoken_or_may_not_sees_whose_the_answers_are_a
     gateway: ScriptedGateway, command: tuple[str, ...]
 ) -> None:
     asked = run(*command, "--as-proposed").output
-    assert order(asked) == ["chosen ada:", "rejected bob:"]
+    assert order(asked) == ["chosen ada: Blue", "rejected bob: The"]
     assert "P = 0.90" in asked
     holds(gateway, a_pair("waiting", "eva"))
     assert run(*command).output == asked
     holds(gateway, a_pair())
     signed_in(gateway, "eva", "viewer")
     assert run(*command).output == asked
+
+
+def settled(verdict: str, better: str, worse: str) -> dict[str, Any]:
+    """As the API tells it since that verdict, which leaves these as its answers."""
+    pair = a_pair("settled", "ben") | {"verdict": verdict, "chosen": spoken(better), "rejected": spoken(worse)}
+    return pair | ({"chosen_agent": "bob", "rejected_agent": "ada"} if verdict == "flipped" else {})
+
+
+def test_what_was_proposed_stays_first_though_people_said_otherwise(gateway: ScriptedGateway) -> None:
+    holds(gateway, settled("flipped", SKY, BLUE))
+    assert order(run("preferences", "--as-proposed").output) == ["chosen ada: Blue", "rejected bob: The"]
+    assert order(run("preferences").output) == ["chosen bob: The", "rejected ada: Blue"]
+    holds(gateway, settled("accepted", BLUE, SKY))
+    assert order(run("preferences", "--as-proposed").output) == ["chosen ada: Blue", "rejected bob: The"]
+
+
+def test_answers_that_people_rewrote_are_called_neither_of_those_that_were_proposed(gateway: ScriptedGateway) -> None:
+    holds(gateway, settled("edited", "Light scatters.", SKY))
+    assert order(run("preferences", "--as-proposed").output) == ["better ada: Light", "worse bob: The"]
+    assert order(run("preferences").output) == ["chosen ada: Light", "rejected bob: The"]
 
 
 def test_scripts_are_told_of_pairs_as_they_were_proposed(gateway: ScriptedGateway) -> None:
