@@ -22,6 +22,7 @@ SCORED = "scored"
 """The finish reason of such calls: nothing was generated."""
 
 REFUSALS: Mapping[type[Exception], type[ModelRefused]] = {InputRefused: InputRefused, NoSuchRoute: CannotScore}
+OTHERWISE = "where an endpoint has no `POST /score` like that of Caravan's model server, write `ballot: verdict`"
 
 
 class _Usage(BaseModel):
@@ -102,9 +103,9 @@ class ScoreClient:
             response = await persistently(attempt, self._endpoint, self._adapter)
             score = _Score.model_validate_json(response.content)
         except (ModelRefused, ValidationError) as error:
+            advice = "" if isinstance(error, InputRefused) else f"; {OTHERWISE}"
             raise REFUSALS.get(type(error), ModelRefused)(
-                f"{self._endpoint.name} did not score an answer: {self._endpoint.hide(str(error))}; where an endpoint "
-                "has no `POST /score` like that of Caravan's model server, write `ballot: verdict`"
+                f"{self._endpoint.name} did not score an answer: {self._endpoint.hide(str(error))}{advice}"
             ) from error
         if self._kept:
             await self._kept.keep(body, response.content, SCORED)

@@ -29,10 +29,7 @@ from domain.roster import AgentSpec, ModelSpec, Sampling
 
 GROUP = 16
 """Pairs, or prompts, that are asked together, between two words on how far it is."""
-WITHOUT_SCORES = (
-    "where the adapter is not served by Caravan's own model server, ask for its win rate alone: `pairs` 0, and judges "
-    "with `ballot: verdict`"
-)
+WITHOUT_SCORES = "of an adapter there, ask for its win rate alone: `pairs` 0, and judges that need no scores"
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -81,7 +78,7 @@ class EvaluateAdapter:
         total = len(asked.pairs) + len(asked.prompts)
         scored, refused = await _by_group(asked.pairs, contest.score, attempt, 0, total)
         if refused and not scored:
-            raise PermanentFailure(f"no pair can be scored: {refused[0].reason}; {WITHOUT_SCORES}")
+            raise PermanentFailure(f"no pair can be scored: {refused[0].reason}")
         duels, unanswered = await _by_group(asked.prompts, contest.duel, attempt, len(asked.pairs), total)
         if unanswered and not duels:
             raise PermanentFailure(f"no prompt can be answered: {unanswered[0].reason}")

@@ -27,7 +27,7 @@ from adapters.model_server.server import build
 from adapters.token_counter import ApproximateTokenCounter, ExactTokenCounter, token_counter
 from commands.policies.propose_pairs import ProposePairs
 from domain.model_call import Message, Usage
-from domain.ports.agents import CannotScore, ModelUnavailable
+from domain.ports.agents import CannotScore, InputRefused, ModelUnavailable
 from domain.preference import Preference
 from domain.ranking import Outcome
 from domain.roster import AgentSpec, ModelSpec, Sampling
@@ -207,6 +207,14 @@ async def test_an_endpoint_that_only_answers_is_not_waited_for_to_score() -> Non
         agent = CamelAgents("http://x/v1", "key", None, secrets={}, patience=600).create(spec, "team@1", None)
         with pytest.raises(CannotScore, match="write `ballot: verdict`"):
             await asyncio.wait_for(agent.score([Message("assistant", "!")]), 20)
+
+
+async def test_what_is_too_long_to_be_scored_is_refused_as_that_and_no_other_endpoint_is_advised(
+    agents: CamelAgents,
+) -> None:
+    with pytest.raises(InputRefused, match=r"did not score an answer: .* at most \d+ can be scored") as refused:
+        await agents.create(SPEC, "team@1", None).score([Message("assistant", "and so on " * 3000)])
+    assert "ballot" not in str(refused.value)
 
 
 async def test_an_endpoint_that_stays_away_is_given_up() -> None:
