@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID
@@ -9,9 +10,9 @@ from uuid import UUID
 import typer
 
 from domain.lora_adapter import alias_in_use, alias_of
-from gateway.cli.client import Api, Json, Unavailable, open_api
+from gateway.cli.client import Api, ApiError, Json, Unavailable, open_api
 from gateway.cli.follow import patiently
-from gateway.cli.output import AsJson, console, plain_errors, show, show_pages
+from gateway.cli.output import AsJson, complain, console, plain_errors, show, show_pages
 from gateway.cli.progress import progress_bar
 from gateway.cli.training import must_have_completed, wait_for_training
 from gateway.settings import Settings
@@ -55,8 +56,19 @@ def promote(
     """Put an adapter to use: from the next run on, its alias means it."""
     body: Json = {"reason": reason, "evaluation": str(evaluation) if evaluation else None}
     with plain_errors():
-        written = open_api(Settings()).post(f"{_address(name)}/promote", body)
+        api = open_api(Settings())
+        written = api.post(f"{_address(name)}/promote", body)
     show(written if as_json else f"{name} is in use from the next run on", as_json)
+    for reason in _refusals(api, name):
+        complain(f"no run can use it as long as a model server refuses it: {reason}")
+
+
+def _refusals(api: Api, name: str) -> list[str]:
+    """Why model servers do not serve that adapter, as far as anybody knows."""
+    with suppress(ApiError):  # it is promoted, whether that can be told or not
+        replicas = api.get("/v1/serving")["replicas"]
+        return [one["refused"][name] for one in replicas if name in one["refused"]]
+    return []
 
 
 @adapters.command("rollback")

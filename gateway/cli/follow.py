@@ -57,9 +57,9 @@ def _stream(api: Api, after: int, query: dict[str, Any]) -> Iterator[Json]:
                 yield message.json()
 
 
-def growing_log(api: Api, path: str, elsewhere: Callable[[str], None]) -> Iterator[str]:
+def growing_log(api: Api, path: str, elsewhere: Callable[[str], None], over: Callable[[str], None]) -> Iterator[str]:
     """The end of a log, and what is added until it is whole: through lost connections and outages, each piece once.
-    Where it is not to be had, `elsewhere` hears why, once."""
+    Where it is not to be had, `elsewhere` hears why, once. `over` hears the state in which it ended."""
     heard_to: str | None = None
     told = False
     while True:
@@ -74,6 +74,7 @@ def growing_log(api: Api, path: str, elsewhere: Callable[[str], None]) -> Iterat
                             told = True
                             elsewhere(message.json()["detail"])
                         case "over":
+                            over(message.json()["state"])
                             return
         except (httpx.TransportError, Unavailable):
             pass

@@ -40,7 +40,10 @@ def import_file(
     name: Annotated[str | None, typer.Option(help="What to call it; its file name by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import preferences from a file, and wait for the end. The same file again adds nothing."""
+    """Import preferences from a file, and wait for the end. The same file again adds nothing.
+
+    Exit code 1 where not one row could be read.
+    """
     with plain_errors():
         api = open_api(Settings())
         with progress_bar() as bar:
@@ -49,6 +52,8 @@ def import_file(
             job = _followed(api, api.post("/v1/imports", body), bar, "importing")
         _must_have_succeeded(job, f"{file.name} is not imported")
     show(job, as_json) if as_json else _tell(job)
+    if 0 < job["result"]["rows"] == job["result"]["set_aside"]:
+        raise typer.Exit(1)
 
 
 @imports.command("list")

@@ -14,12 +14,12 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from domain.batch import OVER
-from domain.workflow import FELL_SHORT, FINISHED
+from domain.workflow import FINISHED
 from gateway.cli.client import Api, ApiError, Json, open_api
 from gateway.cli.follow import events, insistently, patiently
 from gateway.cli.output import AsJson, console, plain_errors, show, show_pages
 from gateway.cli.progress import progress_bar
-from gateway.cli.watch import used
+from gateway.cli.watch import tell_what_fell_short, used
 from gateway.settings import Settings
 
 app = typer.Typer()
@@ -76,7 +76,7 @@ def run(
                 wait_for_batch(api, batch, len(wanted), bar, after=position)
         runs = list(api.pages("/v1/workflows", batch=batch, after=position))
     show(runs, as_json, COLUMNS)
-    if any(run["state"] in FELL_SHORT for run in runs):
+    if tell_what_fell_short(runs):
         raise typer.Exit(1)
 
 

@@ -104,10 +104,14 @@ def print_log(
     with plain_errors():
         api = open_api(Settings())
         if follow:
-            for text in growing_log(api, f"/v1/training-runs/{run}/log/stream", complain):
+            for text in growing_log(api, f"/v1/training-runs/{run}/log/stream", complain, over=_end_line):
                 typer.echo(text, nl=False)
         else:
             typer.echo(api.send("GET", f"/v1/training-runs/{run}/log").text, nl=False)
+
+
+def _end_line(state: str) -> None:
+    errors.print(f"\n[dim]the training is {state}[/]")  # its last line may be a progress bar, which has no end
 
 
 @trainings.command("health")

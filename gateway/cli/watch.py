@@ -10,10 +10,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from domain.workflow import FINISHED
+from domain.workflow import FELL_SHORT, FINISHED
 from gateway.cli.client import Api, Json, open_api
 from gateway.cli.follow import events
-from gateway.cli.output import console, plain_errors
+from gateway.cli.output import complain, console, plain_errors
 from gateway.settings import Settings
 
 app = typer.Typer()
@@ -27,11 +27,16 @@ _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) 
 
 @app.command()
 def watch(run: UUID) -> None:
-    """Watch a run from its beginning to its end: answers grow word by word; where no terminal is, they come whole."""
+    """Watch a run from its beginning to its end: answers grow word by word; where no terminal is, they come whole.
+
+    Exit code 1 where it fell short.
+    """
     with plain_errors():
         api = open_api(Settings())
         api.get(f"/v1/workflows/{run}")
         show_said(events(api, after=0, workflow=run, deltas=True), lambda end: _is_last(api, run, end))
+        if tell_what_fell_short([api.get(f"/v1/workflows/{run}")]):
+            raise typer.Exit(1)
 
 
 def show_said(messages: Iterable[Json], is_last: Callable[[Json], bool]) -> None:
@@ -57,6 +62,14 @@ def show_said(messages: Iterable[Json], is_last: Callable[[Json], bool]) -> None
                     if is_last(message):
                         return
             screen.update(Group(*(_said(one, f"…{one['text'][-SHOWN:]}▌") for one in growing.values())))
+
+
+def tell_what_fell_short(runs: Iterable[Json]) -> bool:
+    """Why each of them did; whether any has."""
+    short = [run for run in runs if run["state"] in FELL_SHORT]
+    for run in short:
+        complain(f"run {run['run_id']} {run['state'].replace('_', ' ')}: {run['reason']}")
+    return bool(short)
 
 
 def used(call: Json) -> str:

@@ -284,7 +284,7 @@ def test_trainings_and_adapters_are_looked_at_one_by_one(told: Gateway, monkeypa
         log.parent.mkdir(parents=True)
         log.write_text("step 1\n")
         for follow in ([], ["--follow"]):
-            assert CliRunner().invoke(app, ["trainings", "log", done["run_id"], *follow]).output == "step 1\n"
+            assert CliRunner().invoke(app, ["trainings", "log", done["run_id"], *follow]).stdout == "step 1\n"
         over = CliRunner().invoke(app, ["trainings", "cancel", done["run_id"]])
         assert (over.exit_code, "completed already" in over.output) == (1, True)
         adapter = printed("adapters", "list")[0]

@@ -195,7 +195,7 @@ def test_one_command_imports_a_file_and_says_what_became_of_it(
         assert (taken_back.exit_code, "3 pairs are withdrawn" in taken_back.output) == (0, True)
 
         wrong = CliRunner().invoke(app, ["import", str(file), "--format", "hh"])
-        assert wrong.exit_code == 0
+        assert (wrong.exit_code, "set_aside" in wrong.output) == (1, True)
         file.write_text('{"text": "x"}\n')
         refused = CliRunner().invoke(app, ["import", str(file)])
         assert (refused.exit_code, "is of a form that we know" in refused.output) == (1, True)

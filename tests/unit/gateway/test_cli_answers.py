@@ -90,3 +90,49 @@ def test_a_training_says_how_many_pairs_it_had_no_room_for(gateway: ScriptedGate
     trained = run("train", "team", "--dataset", dataset)
     assert (trained.exit_code, "trains on 64 of its 200 pairs" in trained.stderr) == (0, True), trained.output
     assert "2 of them were left out: their prompts alone fill max_length" in trained.stderr
+
+
+def test_a_run_that_fell_short_says_why(gateway: ScriptedGateway) -> None:
+    short = {"run_id": "r1", "state": "timed_out", "kind": "mutual_ranking", "reason": "it took longer than 5 s"}
+    gateway.answers_with(WRITTEN)
+    gateway.standing["/v1/workflows"] = {"items": [short, short | {"state": "completed"}], "next": None}
+    ran = run("run", "Why?", "--no-wait")
+    assert (ran.exit_code, ran.stderr) == (1, "✗ run r1 timed out: it took longer than 5 s\n")
+
+
+@pytest.mark.parametrize(("set_aside", "exit_code"), [(2, 1), (1, 0)])
+def test_an_import_of_which_no_row_could_be_read_has_failed(
+    gateway: ScriptedGateway, tmp_path: Path, set_aside: int, exit_code: int
+) -> None:
+    counts = {"rows": 2, "added": 2 - set_aside, "known": 0, "ties": 0, "set_aside": set_aside}
+    job = {"job_id": "e1", "state": "succeeded", "progress": None, "result": counts | {"form": "hh", "faults": []}}
+    gateway.answers_with({}, WRITTEN)
+    gateway.standing["/v1/jobs/e1"] = job
+    (tmp_path / "rows.jsonl").write_bytes(b"{}\n{}\n")
+    assert run("import", str(tmp_path / "rows.jsonl")).exit_code == exit_code
+
+
+def promoted() -> Result:
+    return run("adapters", "promote", "team@1", "--reason", "better")
+
+
+def test_who_promotes_an_adapter_that_a_server_refuses_is_told_so(gateway: ScriptedGateway) -> None:
+    gateway.answers_with(WRITTEN)
+    gateway.standing["/v1/serving"] = {"replicas": [{"refused": {"team@1": "it has lora_alpha 64"}}, {"refused": {}}]}
+    refused = promoted()
+    assert (refused.exit_code, refused.stdout) == (0, "team@1 is in use from the next run on\n")
+    assert refused.stderr.endswith("refuses it: it has lora_alpha 64\n")
+
+
+def test_a_promotion_is_one_though_nobody_knows_what_servers_make_of_it(gateway: ScriptedGateway) -> None:
+    gateway.answers_with(WRITTEN)
+    gateway.answers_with({"title": "Unavailable"}, status=503)
+    assert (promoted().exit_code, gateway.answers) == (0, [])
+
+
+def test_a_training_that_is_over_ends_its_log_with_its_state(gateway: ScriptedGateway) -> None:
+    run_id = "5d1f7c0a-0000-4000-8000-000000000003"
+    told = b'event: log\nid: 3\ndata: {"text": "7%|"}\n\nevent: over\ndata: {"state": "cancelled"}\n\n'
+    gateway.answers_with(told)
+    followed = run("trainings", "log", run_id, "--follow")
+    assert (followed.stdout, followed.stderr) == ("7%|", "\nthe training is cancelled\n")

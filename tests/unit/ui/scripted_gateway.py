@@ -56,7 +56,7 @@ def scripted_gateway() -> Iterator[ScriptedGateway]:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
-            if urlsplit(self.path).path == "/v1/stream":
+            if urlsplit(self.path).path.endswith("/stream"):
                 self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
             self.wfile.write(content)
